@@ -1,0 +1,253 @@
+"""The records that stages exchange and tables store, and the closed enumerations they use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import IntEnum, StrEnum
+from typing import Any
+
+#: Length of D, the SIDA vector: 4 statistics x 3 differences x 3 channels x 64 frequencies.
+SIDA_LENGTH = 2304
+
+
+class Label(IntEnum):
+    """Ground truth of a medium; unknown is None, never a third number."""
+
+    REAL = 0
+    FAKE = 1
+
+
+class Split(StrEnum):
+    """Part of a dataset's protocol that a medium belongs to."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+class Status(StrEnum):
+    """What became of an input."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    NO_FACE = "no_face"
+    UNREADABLE = "unreadable"
+    UNSUPPORTED = "unsupported"
+    TOO_LARGE = "too_large"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    MISSING = "missing"
+    CHANGED = "changed"
+    SKIPPED = "skipped"
+
+    @property
+    def failed(self) -> bool:
+        """Whether the status counts as a failed input in the exit code."""
+        return self in FAILED_STATUSES
+
+
+FAILED_STATUSES = frozenset(
+    {
+        Status.UNREADABLE,
+        Status.UNSUPPORTED,
+        Status.TOO_LARGE,
+        Status.TIMEOUT,
+        Status.CRASHED,
+        Status.MISSING,
+        Status.CHANGED,
+    }
+)
+
+
+class Verdict(StrEnum):
+    """What is said of an input. The tool never says "authentic"."""
+
+    LIKELY_MANIPULATED = "likely_manipulated"
+    NO_MANIPULATION_FOUND = "no_manipulation_found"
+    INCONCLUSIVE = "inconclusive"
+    NOT_ASSESSABLE = "not_assessable"
+
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels of the upright frame; x1 and y1 are exclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file that a dataset layout names, with what the layout knows about it; nothing is opened yet.
+
+    `path` is absolute or relative as given by the user, undecoded bytes kept by surrogateescape.
+    `group` joins everything that must stay in one split (source, target, actor, content);
+    `pair_id` is equal for the same clip at different qualities.
+    """
+
+    path: str
+    label: Label | None = None
+    method: str | None = None
+    quality: str | None = None
+    split: Split | None = None
+    source_id: str | None = None
+    target_id: str | None = None
+    group: str | None = None
+    pair_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Facts read from a container's header; None where the file does not say."""
+
+    container: str | None = None
+    codec: str | None = None
+    pixel_format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    rotation: int | None = None
+    fps: float | None = None
+    duration: float | None = None
+    frame_count: int | None = None
+    bit_rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRecord:
+    """One row of the media table: an input file and what became of it.
+
+    width and height are of the upright frame; duration and start are in seconds;
+    frames_expected counts sampling targets, frames_decoded the distinct frames looked at.
+    """
+
+    media_id: str
+    path: str
+    path_bytes: bytes
+    sha256: str
+    bytes: int
+    status: Status
+    reason: str | None = None
+    dataset: str | None = None
+    label: Label | None = None
+    method: str | None = None
+    quality: str | None = None
+    split: Split | None = None
+    source_id: str | None = None
+    target_id: str | None = None
+    group: str | None = None
+    pair_id: str | None = None
+    container: str | None = None
+    codec: str | None = None
+    pixel_format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    rotation: int | None = None
+    fps: float | None = None
+    duration: float | None = None
+    frame_count: int | None = None
+    bit_rate: int | None = None
+    frames_expected: int = 0
+    frames_decoded: int = 0
+    faces: int = 0
+    tracks: int = 0
+    faces_too_small: int = 0
+    faces_dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRecord:
+    """One row of the faces table: a face in a sampled frame, its stored crop and its statistics.
+
+    `crop` holds lossless image bytes; `crop_side` is the side in pixels at original resolution and
+    `stored_side` the side of the stored image (smaller where the crop was area-downscaled).
+    `landmarks` are ten numbers x0, y0 … x4, y4 in frame pixels: eyes, nose, mouth corners.
+    `sharpness` is the variance of the Laplacian of the crop's luma. `sida` has SIDA_LENGTH numbers.
+    """
+
+    face_id: str
+    media_id: str
+    track_id: int
+    frame_index: int
+    pts_seconds: float
+    box: Box
+    crop_box: tuple[int, int, int, int]
+    detector: str
+    confidence: float
+    landmarks: tuple[float, ...] | None
+    sharpness: float
+    crop_side: int
+    stored_side: int
+    crop: bytes
+    sida: Any
+
+    def __repr__(self) -> str:
+        return (
+            f"FaceRecord({self.face_id}, track={self.track_id}, t={self.pts_seconds:.3f}s, "
+            f"crop={self.crop_side}px stored {self.stored_side}px, {len(self.crop)} bytes)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrackRecord:
+    """One row of the tracks table: a face track of a scored medium.
+
+    `score` is the mean over the track's frames; the worst window is the 10 s window of highest mean.
+    """
+
+    media_id: str
+    track_id: int
+    first_pts_seconds: float
+    last_pts_seconds: float
+    n_faces: int
+    score: float
+    eligible: bool
+    worst_start_seconds: float
+    worst_end_seconds: float
+    worst_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRecord:
+    """One row of the scores table: a face scored by a model. `logit` is fake minus real."""
+
+    face_id: str
+    media_id: str
+    track_id: int
+    frame_index: int
+    pts_seconds: float
+    model_id: str
+    logit: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One row of the report: an input file, always exactly one, whatever happened to it."""
+
+    media_id: str
+    path: str
+    path_bytes: bytes
+    sha256: str
+    bytes: int
+    status: Status
+    verdict: Verdict
+    reason: str | None
+    score: float | None
+    probability: float | None
+    log10_likelihood_ratio: float | None
+    threshold: float | None
+    inconclusive_from: float | None
+    duration: float | None
+    n_frames: int
+    n_faces: int
+    n_tracks: int
+    worst_track: int | None
+    worst_track_start_seconds: float | None
+    worst_track_end_seconds: float | None
+    worst_window_start_seconds: float | None
+    worst_window_end_seconds: float | None
+    worst_window_score: float | None
+    crops_accepted: bool
+    model_id: str
+    provenance_id: str
+
+
+def row(record: Any) -> dict[str, Any]:
+    """A record as a flat dictionary in field order, without copying its values."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
