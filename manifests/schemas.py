@@ -1,0 +1,238 @@
+"""Records to and from Arrow tables: one versioned schema a table, and the refusal of foreign schemas.
+
+A shard is checked from its raw footer before pyarrow may interpret it, because interpreting a schema
+already runs the deserialiser of every registered Arrow extension type that the file names.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ffpipe.manifests.errors import IntegrityError
+from ffpipe.manifests.records import (
+    SIDA_LENGTH,
+    FaceRecord,
+    Label,
+    MediaRecord,
+    ReportRow,
+    ScoreRecord,
+    Split,
+    Status,
+    TrackRecord,
+    Verdict,
+)
+
+#: Raised by one whenever a column changes meaning, type or name.
+SCHEMA_VERSION = 1
+
+_TABLE_KEY = b"ffpipe.table"
+_VERSION_KEY = b"ffpipe.schema_version"
+_BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}")
+_EXTENSION_MARK = b"ARROW:extension"
+
+_BOX = pa.list_(pa.float32(), 4)
+
+RECORD_TYPES: dict[str, type] = {
+    "media": MediaRecord,
+    "faces": FaceRecord,
+    "tracks": TrackRecord,
+    "scores": ScoreRecord,
+    "report": ReportRow,
+}
+
+_ARROW_TYPES: dict[str, dict[str, pa.DataType]] = {
+    "media": {
+        "path_bytes": pa.binary(),
+        "bytes": pa.int64(),
+        "label": pa.int8(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "rotation": pa.int32(),
+        "fps": pa.float64(),
+        "duration": pa.float64(),
+        "frame_count": pa.int64(),
+        "bit_rate": pa.int64(),
+        "frames_expected": pa.int32(),
+        "frames_decoded": pa.int32(),
+        "faces": pa.int32(),
+        "tracks": pa.int32(),
+        "faces_too_small": pa.int32(),
+        "faces_dropped": pa.int32(),
+    },
+    "faces": {
+        "track_id": pa.int32(),
+        "frame_index": pa.int64(),
+        "pts_seconds": pa.float64(),
+        "box": _BOX,
+        "crop_box": pa.list_(pa.int32(), 4),
+        "confidence": pa.float32(),
+        "landmarks": pa.list_(pa.float32(), 10),
+        "sharpness": pa.float32(),
+        "crop_side": pa.int32(),
+        "stored_side": pa.int32(),
+        "crop": pa.large_binary(),
+        "sida": pa.list_(pa.float32(), SIDA_LENGTH),
+    },
+    "tracks": {
+        "track_id": pa.int32(),
+        "first_pts_seconds": pa.float64(),
+        "last_pts_seconds": pa.float64(),
+        "n_faces": pa.int32(),
+        "score": pa.float64(),
+        "eligible": pa.bool_(),
+        "worst_start_seconds": pa.float64(),
+        "worst_end_seconds": pa.float64(),
+        "worst_score": pa.float64(),
+    },
+    "scores": {
+        "track_id": pa.int32(),
+        "frame_index": pa.int64(),
+        "pts_seconds": pa.float64(),
+        "logit": pa.float32(),
+        "score": pa.float32(),
+    },
+    "report": {
+        "path_bytes": pa.binary(),
+        "bytes": pa.int64(),
+        "score": pa.float64(),
+        "probability": pa.float64(),
+        "log10_likelihood_ratio": pa.float64(),
+        "threshold": pa.float64(),
+        "inconclusive_from": pa.float64(),
+        "duration": pa.float64(),
+        "n_frames": pa.int32(),
+        "n_faces": pa.int32(),
+        "n_tracks": pa.int32(),
+        "worst_track": pa.int32(),
+        "worst_track_start_seconds": pa.float64(),
+        "worst_track_end_seconds": pa.float64(),
+        "worst_window_start_seconds": pa.float64(),
+        "worst_window_end_seconds": pa.float64(),
+        "worst_window_score": pa.float64(),
+        "crops_accepted": pa.bool_(),
+    },
+}
+
+_ENUMS: dict[str, type[Enum]] = {"status": Status, "verdict": Verdict, "split": Split, "label": Label}
+
+
+def _build(table: str) -> pa.Schema:
+    types = _ARROW_TYPES[table]
+    columns = [pa.field(f.name, types.get(f.name, pa.string())) for f in fields(RECORD_TYPES[table])]
+    return pa.schema(
+        columns, metadata={_TABLE_KEY: table.encode(), _VERSION_KEY: str(SCHEMA_VERSION).encode()}
+    )
+
+
+SCHEMAS: dict[str, pa.Schema] = {table: _build(table) for table in RECORD_TYPES}
+
+Record = TypeVar("Record")
+
+
+def to_table(table: str, records: Sequence[Any]) -> pa.Table:
+    """Records of one kind as an Arrow table with that table's schema; no records give an empty table."""
+    schema = SCHEMAS[table]
+    columns = [_column([getattr(r, field.name) for r in records], field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_fixed_size_list(kind) and values and all(hasattr(value, "dtype") for value in values):
+        flat = pa.concat_arrays([pa.array(value.reshape(-1), type=kind.value_type) for value in values])
+        return pa.FixedSizeListArray.from_arrays(flat, kind.list_size)
+    return pa.array([value.value if isinstance(value, Enum) else value for value in values], type=kind)
+
+
+def from_table(table: pa.Table, record: type[Record]) -> list[Record]:
+    """Rows of a table as records; columns that the record does not know are an error.
+
+    Enumerated columns come back as their enumerations, list columns as tuples.
+    """
+    names = {field.name for field in fields(record)}  # type: ignore[arg-type]
+    return [record(**{k: _value(k, v) for k, v in row.items() if k in names}) for row in table.to_pylist()]
+
+
+def _value(name: str, value: Any) -> Any:
+    if value is not None and name in _ENUMS:
+        return _ENUMS[name](value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def check_file(path: Path, table: str) -> None:
+    """Check a shard's schema before any row is read.
+
+    Raises IntegrityError when the file is no Parquet file, names Arrow extension types, was written by a
+    newer version of ffpipe, or does not have exactly the columns of `table`.
+    """
+    footer = _raw_footer(path)
+    if _names_extension_types(footer):
+        raise IntegrityError(
+            f"{path}: the file declares Arrow extension types, which ffpipe never writes; refused"
+        )
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise IntegrityError(f"{path}: not a readable Parquet file: {error}") from error
+    _check_schema(path, schema, table)
+
+
+def _raw_footer(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size < 12:
+                raise IntegrityError(f"{path}: {size} bytes are too few for a Parquet file")
+            file.seek(size - 8)
+            tail = file.read(8)
+            length = int.from_bytes(tail[:4], "little")
+            if tail[4:] != b"PAR1" or length > size - 12:
+                raise IntegrityError(f"{path}: not a Parquet file, or cut short")
+            file.seek(size - 8 - length)
+            return file.read(length)
+    except OSError as error:
+        raise IntegrityError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _names_extension_types(footer: bytes) -> bool:
+    """Whether the footer, or any base64 text in it (pyarrow stores its schema so), names extension types."""
+    if _EXTENSION_MARK in footer:
+        return True
+    runs = [match.group().rstrip(b"=") for match in _BASE64_RUN.finditer(footer)]
+    # The byte before the text is a length and can look like base64 itself: all four alignments are tried.
+    return any(_EXTENSION_MARK in _decode(run[shift:]) for run in runs for shift in range(4))
+
+
+def _decode(run: bytes) -> bytes:
+    return base64.b64decode(run[: len(run) // 4 * 4])
+
+
+def _check_schema(path: Path, schema: pa.Schema, table: str) -> None:
+    metadata = schema.metadata or {}
+    found = metadata.get(_TABLE_KEY, b"?").decode(errors="replace")
+    if found != table:
+        raise IntegrityError(f"{path}: holds a table of kind {found!r}, expected {table!r}")
+    version = metadata.get(_VERSION_KEY, b"0")
+    if not version.isdigit() or int(version) > SCHEMA_VERSION:
+        raise IntegrityError(
+            f"{path}: written with schema version {version.decode(errors='replace')}, "
+            f"this ffpipe reads up to {SCHEMA_VERSION}; update ffpipe"
+        )
+    if not schema.equals(SCHEMAS[table], check_metadata=False):
+        wanted = {(f.name, str(f.type)) for f in SCHEMAS[table]}
+        given = {(f.name, str(f.type)) for f in schema}
+        raise IntegrityError(f"{path}: columns differ from {table!r}: {_difference(wanted, given)}")
+
+
+def _difference(wanted: Iterable[tuple[str, str]], given: Iterable[tuple[str, str]]) -> str:
+    missing = sorted(set(wanted) - set(given))
+    surplus = sorted(set(given) - set(wanted))
+    return f"missing {missing}, surplus {surplus}" if missing or surplus else "the order of columns"

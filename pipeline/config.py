@@ -1,0 +1,242 @@
+"""Settings of each job, declared once: default, unit, range and help; TOML and the command line fill them in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ffpipe.manifests.errors import UsageError
+
+EngineName = Literal["auto", "local", "ray"]
+
+#: Marks a setting that changes how a job runs but not what it produces; left out of the configuration hash.
+HOW = {"result": False}
+
+
+class JobConfig(BaseModel):
+    """Base of the jobs' settings: frozen, typed, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting with its value, ready for JSON."""
+        return self.model_dump(mode="json")
+
+    def digest(self) -> str:
+        """Hash of the settings that change results, 16 hex digits."""
+        kept = {
+            name: value
+            for name, value in self.resolved().items()
+            if _changes_result(type(self).model_fields[name])
+        }
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+    @classmethod
+    def build(cls, given: Mapping[str, Any], file: Path | None = None, overrides: Sequence[str] = ()) -> Self:
+        """Settings from a TOML file, then `given` (values of None are not given), then `key=value` overrides.
+
+        Raises UsageError with one line that names the setting, what it got and what is allowed.
+        """
+        values: dict[str, Any] = _read_toml(file, cls.__name__) if file else {}
+        values.update({name: value for name, value in given.items() if value is not None})
+        for override in overrides:
+            _apply(values, override, cls)
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise UsageError(_one_line(cls, error)) from None
+
+
+def _changes_result(field: Any) -> bool:
+    extra = field.json_schema_extra
+    return not (isinstance(extra, dict) and extra.get("result") is False)
+
+
+def _read_toml(path: Path, section: str) -> dict[str, Any]:
+    """The job's table of a TOML file (`[extract]`, `[train]`, `[score]`), or its top level without tables."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--config {path}: not valid TOML: {error}") from None
+    name = section.removesuffix("Config").lower()
+    jobs = {"extract", "train", "score"}
+    if jobs & content.keys():
+        unknown = content.keys() - jobs
+        if unknown:
+            raise UsageError(
+                f"--config {path}: unknown table {sorted(unknown)[0]!r}; allowed: {sorted(jobs)}"
+            )
+        return dict(content.get(name, {}))
+    return content
+
+
+def _apply(values: dict[str, Any], override: str, cls: type[JobConfig]) -> None:
+    key, equals, text = override.partition("=")
+    key = key.strip().replace("-", "_")
+    if not equals or not key:
+        raise UsageError(f"--set {override!r}: expected key=value")
+    head, dot, rest = key.partition(".")
+    if head not in cls.model_fields:
+        raise UsageError(f"--set {override!r}: unknown key {head!r}; allowed: {', '.join(cls.model_fields)}")
+    if dot:
+        inner = dict(values.get(head) or {})
+        inner[rest] = _scalar(text)
+        values[head] = inner
+    else:
+        values[head] = _scalar(text)
+
+
+def _scalar(text: str) -> Any:
+    """A TOML value where the text is one, else the text itself."""
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _one_line(cls: type[JobConfig], error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {name!r}; allowed: {', '.join(cls.model_fields)}"
+    return f"--{name.replace('_', '-')} {first.get('input')!r}: {first['msg']}"
+
+
+Workers = Annotated[
+    int | None,
+    Field(
+        default=None,
+        ge=0,
+        le=1024,
+        json_schema_extra=HOW,
+        description="Worker processes; 0 works in this process. Default: one per core.",
+    ),
+]
+
+
+class FrameSettings(JobConfig):
+    """How frames are taken from a video; shared by extract and score."""
+
+    frames: int | Literal["all"] | None = Field(
+        default=None, description="Frames per video, evenly spaced, or 'all'."
+    )
+    every: float | None = Field(default=None, gt=0, description="Take a frame every SECONDS instead.")
+    decoder: Literal["pyav", "opencv", "decord"] = Field(default="pyav", description="Video decoder.")
+    detector: Literal["mtcnn", "dlib"] = Field(default="mtcnn", description="Face detector.")
+    cropped: bool = Field(
+        default=False,
+        description="The inputs are face crops already: no detection, statistics of the whole image.",
+    )
+    max_pixels: int = Field(
+        default=8192 * 4320, ge=64, description="Largest frame that is decoded, in pixels."
+    )
+    timeout: float = Field(default=600.0, gt=0, description="Longest decoding time of one input, in seconds.")
+    max_bytes: int = Field(default=64 << 30, ge=1, description="Largest input file, in bytes.")
+
+
+class ExtractConfig(FrameSettings):
+    """Settings of `ffpipe extract`."""
+
+    dataset: str = Field(default="auto", json_schema_extra=HOW, description="Layout of the source tree.")
+    name: str | None = Field(
+        default=None,
+        json_schema_extra=HOW,
+        description="Name in the workspace; default: the source folder's.",
+    )
+    splits: Path | None = Field(default=None, description="Folder with the official split files.")
+    seed: int = Field(default=0, ge=0, description="Seed of the fallback split.")
+    store_size: int = Field(
+        default=512, ge=64, le=4096, multiple_of=8, description="Longest side of a stored crop, in pixels."
+    )
+    engine: EngineName = Field(default="auto", json_schema_extra=HOW, description="Where to run.")
+    address: str = Field(
+        default="local", json_schema_extra=HOW, description="Ray: local, auto, or an address."
+    )
+    workers: Workers = None
+    limit: int | None = Field(
+        default=None, ge=1, json_schema_extra=HOW, description="Use only the first N inputs."
+    )
+    rehash: bool = Field(default=False, json_schema_extra=HOW, description="Ignore the cached file hashes.")
+
+
+class TrainConfig(JobConfig):
+    """Settings of `ffpipe train`."""
+
+    model: str = Field(description="Detector to train; `ffpipe models` lists them.")
+    data: tuple[str, ...] = Field(
+        default=(), description="Datasets in the workspace; default: the only labelled one."
+    )
+    quality: str | None = Field(default=None, description="Use only this quality (c0, c23, c40).")
+    recipe: Literal["auto", "paper", "quick"] = Field(default="auto", description="Set of training settings.")
+    pretrained: str | None = Field(default=None, description="Weights to start from: FILE, or 'none'.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the detector, as model.KEY=VALUE."
+    )
+    epochs: int | None = Field(default=None, ge=1, description="Epochs; default from the recipe.")
+    batch_size: int | None = Field(default=None, ge=2, description="Faces per step; default from the recipe.")
+    learning_rate: float | None = Field(default=None, gt=0, description="Step size; default from the recipe.")
+    frames_per_video: int | None = Field(
+        default=None, ge=1, description="Faces' frames per video; default from the recipe."
+    )
+    limit: int | None = Field(default=None, ge=1, description="Train on at most N faces per epoch.")
+    seed: int = Field(default=0, ge=0, description="Seed of initialisation, order and augmentation.")
+    num_workers: int = Field(
+        default=1, ge=1, le=64, description="Training workers (one GPU each where present)."
+    )
+    loader_workers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        json_schema_extra=HOW,
+        description="Processes that load faces, per training worker.",
+    )
+    engine: Literal["ray", "local"] = Field(
+        default="ray", json_schema_extra=HOW, description="Ray Train, or in this process."
+    )
+    address: str = Field(
+        default="local", json_schema_extra=HOW, description="Ray: local, auto, or an address."
+    )
+    run: str | None = Field(
+        default=None,
+        json_schema_extra=HOW,
+        description="Name of the run; naming an unfinished one resumes it.",
+    )
+
+
+class ScoreConfig(FrameSettings):
+    """Settings of `ffpipe score`."""
+
+    weights: Path | None = Field(
+        default=None, json_schema_extra=HOW, description="Model folder; default: the newest in the workspace."
+    )
+    min_faces: int = Field(
+        default=3,
+        ge=1,
+        description="Frames a track needs to count for the verdict; capped by what the video has.",
+    )
+    batch_size: int = Field(
+        default=8, ge=1, le=1024, json_schema_extra=HOW, description="Faces scored together."
+    )
+    accept_crops: bool = Field(
+        default=False, description="Score ready-made faces cut with other settings than the weights'."
+    )
+    keep_faces: Literal["none", "worst", "all"] = Field(
+        default="worst", description="Crops kept per track: none, the 8 worst and 2 best, or all."
+    )
+    engine: EngineName = Field(default="auto", json_schema_extra=HOW, description="Where to run.")
+    address: str = Field(
+        default="local", json_schema_extra=HOW, description="Ray: local, auto, or an address."
+    )
+    workers: Workers = None
+    limit: int | None = Field(
+        default=None, ge=1, json_schema_extra=HOW, description="Use only the first N inputs."
+    )
+    rehash: bool = Field(default=False, json_schema_extra=HOW, description="Ignore the cached file hashes.")

@@ -1,0 +1,101 @@
+"""The workspace folder: where datasets, models and scores live, and which model is the newest."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ffpipe.manifests.errors import ConfigMismatch, StorageError, UsageError
+from ffpipe.manifests.shards import ShardGroup, write_atomic
+
+DEFAULT_WORKSPACE = "ffpipe-workspace"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace; nothing is created until something is stored in it."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, given: Path | None = None) -> Workspace:
+        """`given`, else $FFPIPE_WORKSPACE, else ./ffpipe-workspace."""
+        return cls(Path(given or os.environ.get("FFPIPE_WORKSPACE") or DEFAULT_WORKSPACE).absolute())
+
+    def dataset(self, name: str) -> ShardGroup:
+        """The shards of a dataset: media (the lead) and faces."""
+        return ShardGroup(self.root / "datasets" / checked_name(name), "media", ["faces"])
+
+    def datasets(self) -> list[str]:
+        """Names of the datasets that were extracted here, sorted."""
+        return sorted(p.parent.name for p in (self.root / "datasets").glob("*/job.json"))
+
+    def scores(self, run: str) -> ShardGroup:
+        """The shards of a scoring run: report (the lead), tracks, scores, and the crops that were kept."""
+        return ShardGroup(self.root / "scores" / checked_name(run), "report", ["tracks", "scores", "faces"])
+
+    def model_run(self, model: str, run: str) -> Path:
+        """Folder of a training run."""
+        return self.root / "models" / checked_name(model) / checked_name(run)
+
+    def finished_models(self) -> list[Path]:
+        """Folders of finished training runs, oldest first (by the time at which they were finished)."""
+        found = (self.root / "models").glob("*/*/hashes.json")
+        return [p.parent for p in sorted(found, key=lambda p: (p.stat().st_mtime_ns, str(p)))]
+
+    def newest_model(self) -> Path:
+        """The newest finished model. Raises UsageError when there is none."""
+        models = self.finished_models()
+        if not models:
+            raise UsageError(
+                f"no trained model in {self.root}; train one with `ffpipe train --model sfcl-hcmf`, or give --weights DIR"
+            )
+        return models[-1]
+
+
+def checked_name(name: str) -> str:
+    """A name that is safe as one folder. Raises UsageError."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"name {name!r}: allowed are letters, digits, '.', '_', '+' and '-', 100 at most, beginning with a letter or digit"
+        )
+    return name
+
+
+def name_for(folder: str) -> str:
+    """A dataset name made from a folder's name: `FF++` stays, other characters become '-'."""
+    cleaned = (
+        re.sub(r"[^A-Za-z0-9._+-]+", "-", folder).strip("-._+") if not _NAME.fullmatch(folder) else folder
+    )
+    return cleaned[:100] or "dataset"
+
+
+def bind_job(root: Path, digest: str, facts: dict[str, Any], overwrite_hint: str) -> dict[str, Any]:
+    """Tie a folder of shards to one configuration and return the stored facts.
+
+    The first run stores `facts`; later runs of the same configuration get them back unchanged.
+    Raises ConfigMismatch for another configuration, StorageError when the file cannot be read.
+    """
+    path = root / "job.json"
+    if not path.exists():
+        write_atomic(path, json.dumps({"digest": digest, **facts}, indent=1, sort_keys=True).encode())
+        return {"digest": digest, **facts}
+    try:
+        stored: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: damaged: {error}") from error
+    if stored.get("digest") != digest:
+        differs = _differences(stored.get("configuration", {}), facts.get("configuration", {}))
+        raise ConfigMismatch(f"{root} holds results of another configuration ({differs}); {overwrite_hint}")
+    return stored
+
+
+def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
+    keys = [k for k in sorted({*stored, *wanted}) if stored.get(k) != wanted.get(k)]
+    shown = [f"{k}: {stored.get(k)!r} there, {wanted.get(k)!r} now" for k in keys]
+    return "; ".join(shown) or "another version of the pipeline"
