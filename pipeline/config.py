@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
 
 from ffpipe.manifests.errors import UsageError
 
 EngineName = Literal["auto", "local", "ray"]
 
 #: Marks a setting that changes how a job runs but not what it produces; left out of the configuration hash.
-HOW = {"result": False}
+HOW: JsonDict = {"result": False}
 
 
 class JobConfig(BaseModel):

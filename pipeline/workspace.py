@@ -53,7 +53,8 @@ class Workspace:
         models = self.finished_models()
         if not models:
             raise UsageError(
-                f"no trained model in {self.root}; train one with `ffpipe train --model sfcl-hcmf`, or give --weights DIR"
+                f"no trained model in {self.root}; "
+                "train one with `ffpipe train --model sfcl-hcmf`, or give --weights DIR"
             )
         return models[-1]
 
@@ -62,7 +63,8 @@ def checked_name(name: str) -> str:
     """A name that is safe as one folder. Raises UsageError."""
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"name {name!r}: allowed are letters, digits, '.', '_', '+' and '-', 100 at most, beginning with a letter or digit"
+            f"name {name!r}: allowed are up to 100 letters, digits, '.', '_', '+' and '-', "
+            "beginning with a letter or digit"
         )
     return name
 
