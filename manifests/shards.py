@@ -210,6 +210,10 @@ class ShardGroup:
         except OSError as error:
             raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
 
+    def revoke(self, chunk: str) -> None:
+        """Take a commit back, so that its inputs are planned again; the caller holds the lock and sweeps after."""
+        (self.root / self.lead / "_commits" / f"{chunk}.json").unlink(missing_ok=True)
+
     def sweep(self) -> int:
         """Delete what no commit names and finish half-linked companions; the caller holds the lock.
 
@@ -220,11 +224,13 @@ class ShardGroup:
             if any(not self._companion_commit(t, record.chunk).exists() for t in record.companions):
                 self._link_companions(record, f"{record.chunk}.sweep")
         kept = {(t, self._part(record, t).file) for record in commits for t in self.tables}
+        chunks = {record.chunk for record in commits}
         removed = 0
         for table in self.tables:
             folder = self.root / table
             parts = [p for p in folder.glob("part-*.parquet") if (table, p.name) not in kept]
-            for path in [*parts, *(folder / "_tmp").iterdir()]:
+            revoked = [p for p in (folder / "_commits").glob("*.json") if p.stem not in chunks]
+            for path in [*parts, *revoked, *(folder / "_tmp").iterdir()]:
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed

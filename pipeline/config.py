@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
@@ -24,6 +24,9 @@ class JobConfig(BaseModel):
     """Base of the jobs' settings: frozen, typed, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    #: `prefix.key=value` overrides set a key of this setting.
+    dotted: ClassVar[dict[str, str]] = {}
 
     def resolved(self) -> dict[str, Any]:
         """Every setting with its value, ready for JSON."""
@@ -85,6 +88,7 @@ def _apply(values: dict[str, Any], override: str, cls: type[JobConfig]) -> None:
     if not equals or not key:
         raise UsageError(f"--set {override!r}: expected key=value")
     head, dot, rest = key.partition(".")
+    head = cls.dotted.get(head, head) if dot else head
     if head not in cls.model_fields:
         raise UsageError(f"--set {override!r}: unknown key {head!r}; allowed: {', '.join(cls.model_fields)}")
     if dot:
@@ -170,6 +174,8 @@ class ExtractConfig(FrameSettings):
 
 class TrainConfig(JobConfig):
     """Settings of `ffpipe train`."""
+
+    dotted: ClassVar[dict[str, str]] = {"model": "options"}
 
     model: str = Field(description="Detector to train; `ffpipe models` lists them.")
     data: tuple[str, ...] = Field(

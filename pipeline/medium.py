@@ -1,0 +1,149 @@
+"""One medium from file to records, fused in the worker that holds it: hash, decode, faces, statistics."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from ffpipe.manifests.errors import MediaError
+from ffpipe.manifests.inputs import display_path
+from ffpipe.manifests.records import Entry, FaceRecord, MediaRecord, Probe, Status
+from ffpipe.manifests.shards import sha256_file
+from ffpipe.pipeline.config import FrameSettings
+from ffpipe.pipeline.plan import MediumItem
+from ffpipe.stages.crop import CropSettings
+from ffpipe.stages.decode import Limits
+from ffpipe.stages.decode.sandbox import DecodeSandbox
+from ffpipe.stages.detect import create_detector
+from ffpipe.stages.faces import FaceSettings, find_faces
+from ffpipe.stages.sampling import Sampling
+
+#: Frames of a video that extract takes where nothing else is asked.
+EXTRACT_FRAMES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class MediumResult:
+    """A medium's facts (without what its dataset knows), its faces, and the seconds it took."""
+
+    media: MediaRecord
+    faces: list[FaceRecord] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def sampling_from(settings: FrameSettings, default: Sampling | None) -> Sampling | None:
+    """The sampling that the settings ask for, else `default` (None: as many as scoring a video needs)."""
+    if settings.every is not None:
+        return Sampling.every(settings.every)
+    if settings.frames == "all":
+        return Sampling.all()
+    return default if settings.frames is None else Sampling.count_of(settings.frames)
+
+
+class MediumReader:
+    """Reads media one after another with a warm detector and a warm decoding child; one per worker process."""
+
+    def __init__(self, settings: FrameSettings, crop: CropSettings, default: Sampling | None) -> None:
+        self._sampling = sampling_from(settings, default)
+        self._faces = FaceSettings(crop=crop, cropped=settings.cropped)
+        self._detector = None if settings.cropped else create_detector(settings.detector)
+        limits = Limits(
+            max_pixels=settings.max_pixels, wall_seconds=settings.timeout, max_bytes=settings.max_bytes
+        )
+        self._sandbox = DecodeSandbox(decoder=settings.decoder, limits=limits)
+
+    def close(self) -> None:
+        """End the decoding child."""
+        self._sandbox.close()
+
+    def read(self, item: MediumItem) -> MediumResult:
+        """Everything found in a medium; what goes wrong becomes its status and reason."""
+        began = time.monotonic()
+        if item.status is not None:
+            return MediumResult(blank(item, item.status, item.reason))
+        try:
+            media, faces = self._decode(item)
+        except MediaError as error:
+            media, faces = blank(item, Status(error.status), error.reason), []
+        reason = changed(item)
+        if reason:
+            media, faces = blank(item, Status.CHANGED, reason), []
+        return MediumResult(media, faces, time.monotonic() - began)
+
+    def _decode(self, item: MediumItem) -> tuple[MediaRecord, list[FaceRecord]]:
+        with self._sandbox.open(item.opened, self._sampling) as medium:
+            found = find_faces(medium, self._detector, self._faces, item.media_id)
+            media = with_probe(blank(item, Status.OK), medium.probe)
+            reason = medium.partial_reason
+            expected, decoded = medium.targets, medium.decoded
+        media = replace(
+            media,
+            frames_expected=expected,
+            frames_decoded=decoded,
+            faces=len(found.faces),
+            tracks=found.tracks,
+            faces_too_small=found.too_small,
+            faces_dropped=found.dropped,
+        )
+        if reason:
+            media = replace(media, status=Status.PARTIAL, reason=reason)
+        elif not found.faces:
+            media = replace(media, status=Status.NO_FACE, reason=_why_no_face(found.too_small, found.dropped))
+        return media, found.faces
+
+
+def _why_no_face(too_small: int, dropped: int) -> str:
+    parts = [f"{too_small} too small"] * bool(too_small) + [f"{dropped} in tracks too short to trust"] * bool(
+        dropped
+    )
+    return "no face found" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def blank(item: MediumItem, status: Status, reason: str | None = None) -> MediaRecord:
+    """The media record of an item's first path, with nothing known but its identity and status."""
+    return for_entry(
+        MediaRecord(
+            media_id=item.media_id,
+            path="",
+            path_bytes=b"",
+            sha256=item.sha256,
+            bytes=item.bytes,
+            status=status,
+            reason=reason,
+        ),
+        item.entries[0],
+    )
+
+
+def with_probe(media: MediaRecord, probe: Probe) -> MediaRecord:
+    """The record with the facts of the container's header."""
+    return replace(media, **{name: getattr(probe, name) for name in Probe.__slots__})
+
+
+def for_entry(media: MediaRecord, entry: Entry, dataset: str | None = None) -> MediaRecord:
+    """The record of the same content under another path, with what the dataset's layout knows of that path."""
+    return replace(
+        media,
+        path=display_path(entry.path),
+        path_bytes=os.fsencode(entry.path),
+        dataset=dataset,
+        **{name: getattr(entry, name) for name in Entry.__slots__ if name != "path"},
+    )
+
+
+def changed(item: MediumItem) -> str | None:
+    """Why the file is not the one that was planned any more, or None."""
+    try:
+        now = sha256_file(item.opened)
+    except OSError as error:
+        return f"the file could not be read again after decoding: {error.strerror}"
+    return None if now == item.sha256 else "the file changed while it was processed"
+
+
+Say = Callable[[str], None]
+"""Takes one line for people."""
+
+Advance = Callable[[int, int, str], None]
+"""Takes inputs done, inputs in all, and a short note."""

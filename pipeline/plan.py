@@ -1,0 +1,158 @@
+"""From inputs to chunks: one item per content, stable chunks, and what a resumed run still has to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ffpipe.manifests.errors import StorageError
+from ffpipe.manifests.records import Entry, Status
+from ffpipe.manifests.shards import ShardGroup, chunk_id, write_atomic
+from ffpipe.pipeline.engine import Chunk
+from ffpipe.pipeline.hashing import Hashed
+
+#: Bounds of a chunk: it is what a killed worker has to do again.
+MAX_CHUNK_ITEMS = 32
+MAX_CHUNK_BYTES = 64 << 20
+#: Chunks per worker aimed at, so that workers finish at about the same time.
+CHUNKS_PER_SLOT = 8
+
+#: Begins the ids of chunks that hold inputs without content (missing, unreadable): each run plans those anew.
+UNREAD = "unread-"
+
+
+@dataclass(frozen=True, slots=True)
+class MediumItem:
+    """One content and every path that has it. Without content (`status` is set) there is one path."""
+
+    media_id: str
+    sha256: str
+    bytes: int
+    entries: tuple[Entry, ...]
+    status: Status | None = None
+    reason: str | None = None
+    known: Any = None
+    """A record of this content from an earlier run, whose facts new paths take over."""
+
+    @property
+    def identity(self) -> str:
+        """What the item is, for chunk ids."""
+        return " ".join([self.media_id, *(json.dumps(entry.path) for entry in self.entries)])
+
+    @property
+    def opened(self) -> str:
+        """The path that is decoded, absolute because workers may stand in another folder."""
+        return os.path.abspath(self.entries[0].path)  # noqa: PTH100 - keeps undecodable names and symlinks
+
+
+def media_id(sha256: str) -> str:
+    """Identity of a content: the first 16 bytes of its SHA-256, hex."""
+    return sha256[:32]
+
+
+def items_from(entries: Sequence[Entry], hashes: Iterable[Hashed]) -> list[MediumItem]:
+    """One item per content, in order of first appearance; inputs without content get an item each."""
+    items: dict[str, MediumItem] = {}
+    for entry, hashed in zip(entries, hashes, strict=True):
+        if hashed.status is not None:
+            # Without content the path is all there is to tell inputs apart.
+            name = hashlib.sha256(b"unread\0" + os.fsencode(entry.path)).hexdigest()
+            items[name] = MediumItem(media_id(name), "", 0, (entry,), hashed.status, hashed.reason)
+        elif hashed.sha256 in items:
+            item = items[hashed.sha256]
+            items[hashed.sha256] = replace(item, entries=(*item.entries, entry))
+        else:
+            items[hashed.sha256] = MediumItem(media_id(hashed.sha256), hashed.sha256, hashed.bytes, (entry,))
+    return list(items.values())
+
+
+def finished(group: ShardGroup) -> set[tuple[str, str]]:
+    """(media_id, path) of every input that a commit of this folder accounts for."""
+    return {(i["media_id"], i["path"]) for commit in group.commits() for i in commit.inputs}
+
+
+def remaining(items: Sequence[MediumItem], done: set[tuple[str, str]]) -> list[MediumItem]:
+    """The items with the paths that are not done yet."""
+    left = []
+    for item in items:
+        entries = tuple(e for e in item.entries if (item.media_id, e.path) not in done)
+        if entries:
+            left.append(replace(item, entries=entries))
+    return left
+
+
+def single(item: MediumItem) -> Chunk:
+    """A chunk of one item."""
+    return _chunk([item])
+
+
+def _chunk(items: Sequence[MediumItem]) -> Chunk:
+    name = chunk_id([item.identity for item in items])
+    prefix = UNREAD if items[0].status is not None else ""
+    return Chunk(prefix + name, tuple(items), float(sum(item.bytes for item in items)))
+
+
+def chunks_for(items: Sequence[MediumItem], slots: int) -> list[Chunk]:
+    """Cut items into chunks in their order, bounded in items and bytes; inputs without content apart."""
+    size = min(MAX_CHUNK_ITEMS, max(1, -(-len(items) // (slots * CHUNKS_PER_SLOT))))
+    chunks: list[Chunk] = []
+    current: list[MediumItem] = []
+    for item in items:
+        full = len(current) >= size or sum(i.bytes for i in current) + item.bytes > MAX_CHUNK_BYTES
+        apart = bool(current) and (current[0].status is None) != (item.status is None)
+        if current and (full or apart):
+            chunks.append(_chunk(current))
+            current = []
+        current.append(item)
+    return [*chunks, _chunk(current)] if current else chunks
+
+
+def plan(group: ShardGroup, items: Sequence[MediumItem], slots: int) -> list[Chunk]:
+    """The chunks still to do, keeping those of an interrupted plan; the caller holds the lock.
+
+    Chunks of an earlier plan keep their ids, so that a worker that outlived its driver can only commit a chunk
+    that this plan holds too, never an input a second time.
+    """
+    for commit in group.commits():
+        if commit.chunk.startswith(UNREAD):
+            group.revoke(commit.chunk)
+    group.sweep()
+    left = {item.identity: item for item in remaining(items, finished(group))}
+    kept = [
+        _chunk([left.pop(identity) for identity in identities])
+        for identities in _stored_plan(group.root)
+        if identities and all(identity in left for identity in identities)
+    ]
+    chunks = kept + chunks_for(list(left.values()), slots)
+    content = {"chunks": [[item.identity for item in chunk.items] for chunk in chunks]}
+    write_atomic(group.root / "plan.json", json.dumps(content).encode())
+    return chunks
+
+
+def _stored_plan(root: Path) -> list[list[str]]:
+    path = root / "plan.json"
+    if not path.exists():
+        return []
+    try:
+        return [list(map(str, chunk)) for chunk in json.loads(path.read_bytes())["chunks"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{path}: damaged; delete it to plan anew ({error})") from error
+
+
+def status_counts(inputs: Iterable[dict[str, Any]]) -> Counter[str]:
+    """How many inputs ended with each status."""
+    return Counter(i["status"] for i in inputs)
+
+
+def exit_code(counts: Counter[str]) -> int:
+    """0 where no input failed, 3 where some did, 4 where all did."""
+    failed = sum(count for status, count in counts.items() if Status(status).failed)
+    if not failed:
+        return 0
+    return 4 if failed == counts.total() else 3

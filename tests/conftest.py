@@ -1,0 +1,33 @@
+"""Fixtures that several test files share: the Ray cluster of the session, and the real clips where they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One local cluster of two cores for the whole session: starting one takes seconds."""
+    ray = pytest.importorskip("ray")
+    from ffpipe.pipeline.ray_engine import connect
+
+    connect("local", 2)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def clips() -> Path:
+    """The folder of real clips; tests that need it carry the marker `data` and skip without it."""
+    folder = os.environ.get("FFPIPE_TEST_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("FFPIPE_TEST_DATA names no folder of clips")
+    return Path(folder)
