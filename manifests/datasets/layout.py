@@ -1,0 +1,123 @@
+"""What a dataset layout is, and what it returns: the contract that each file of this package fulfils."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ffpipe.manifests.inputs import AnyPath, Skipped
+from ffpipe.manifests.records import Entry, Label, Split
+
+#: How many missing names a line for people spells out.
+SHOWN_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """That a layout knows a folder: the tree's own root, and the reason in words."""
+
+    root: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Files found against files expected of one part of a dataset; `missing` names them where that is known."""
+
+    part: str
+    found: int
+    expected: int
+    missing: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"{self.part}: {self.found} of {self.expected}"
+        if not self.missing:
+            return text
+        shown = ", ".join(self.missing[:SHOWN_NAMES])
+        more = len(self.missing) - SHOWN_NAMES
+        return f"{text}, missing {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+@dataclass(slots=True)
+class Dataset:
+    """What a layout made of a folder.
+
+    `name` is the layout's; `reason` why it was taken; `split_source` says where the split comes from and
+    starts with "official", "seeded", "given" or "none"; `notes` are lines that the user must see;
+    `expected` compares with the owner's counts and only warns; `skipped` get a row each; `companions` counts
+    what was passed over, by kind.
+    """
+
+    name: str
+    entries: list[Entry]
+    reason: str = ""
+    notes: list[str] = field(default_factory=list)
+    expected: list[Count] = field(default_factory=list)
+    split_source: str = "none"
+    skipped: list[Skipped] = field(default_factory=list)
+    companions: Counter[str] = field(default_factory=Counter)
+
+    def summary(self) -> str:
+        """One line of counts, such as `4 files: 2 real, 2 fake; train 2, val 2`."""
+        labels = Counter(entry.label for entry in self.entries)
+        names = {Label.REAL: "real", Label.FAKE: "fake", None: "unlabelled"}
+        parts = ", ".join(f"{labels[label]} {name}" for label, name in names.items() if labels[label])
+        splits = Counter(entry.split for entry in self.entries)
+        divided = ", ".join(f"{split} {splits[split]}" for split in Split if splits[split])
+        total = len(self.entries)
+        text = f"{total} {'file' if total == 1 else 'files'}" + (f": {parts}" if parts else "")
+        return text + (f"; {divided}" if divided else "")
+
+
+class Layout(Protocol):
+    """A dataset as its owner ships it. Register it in `manifests/datasets/__init__.py`."""
+
+    name: str
+    summary: str
+
+    def recognise(self, root: Path) -> Recognition | None:
+        """Whether the folder holds this layout, judged from names alone; None where it does not."""
+        ...
+
+    def load(
+        self, root: Path, *, splits_dir: Path | None = None, seed: int = 0, exclude: Sequence[AnyPath] = ()
+    ) -> Dataset:
+        """The dataset's entries with what the layout knows of each.
+
+        Raises:
+            UsageError: the folder does not hold this layout, or its split files are wrong.
+        """
+        ...
+
+
+def plain_name(name: str) -> str:
+    """A folder name without case, spaces, `-` and `_`, so that spellings in use compare equal."""
+    return "".join(character for character in name.lower() if character not in " -_")
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The visible folders directly inside, sorted; empty where the folder cannot be read."""
+    try:
+        with os.scandir(folder) as children:
+            return sorted(folder / c.name for c in children if not c.name.startswith(".") and c.is_dir())
+    except OSError:
+        return []
+
+
+def named_subfolders(folder: Path) -> dict[str, Path]:
+    """The visible folders directly inside, by `plain_name`."""
+    return {plain_name(child.name): child for child in subfolders(folder)}
+
+
+def nearest(root: Path, levels: int, wanted: Callable[[Path], bool]) -> list[Path]:
+    """The folder itself if it is wanted, else all that are on the first of `levels` levels below that has any."""
+    current = [root]
+    for _ in range(levels):
+        if found := [folder for folder in current if wanted(folder)]:
+            return found
+        current = [child for folder in current for child in subfolders(folder) if not child.is_symlink()]
+    return [folder for folder in current if wanted(folder)]

@@ -1,0 +1,153 @@
+"""The contract that every registered layout keeps, over small trees built here; recognition among them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ffpipe.manifests import datasets
+from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.records import Entry, Label, Split
+from ffpipe.manifests.splits import leaks
+
+
+def make(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"clip")
+    return root
+
+
+def build_ffpp(root: Path) -> Path:
+    pairs = [("000", "003"), ("001", "870"), ("002", "006"), ("010", "011")]
+    for quality in ("raw", "c23"):
+        for a, b in pairs:
+            make(root / "original_sequences/youtube" / quality / "videos", f"{a}.mp4", f"{b}.mp4")
+            for method in ("Deepfakes", "FaceSwap"):
+                make(
+                    root / "manipulated_sequences" / method / quality / "videos",
+                    f"{a}_{b}.mp4",
+                    f"{b}_{a}.mp4",
+                )
+    return root
+
+
+def build_folder(root: Path) -> Path:
+    return make(root, *(f"{kind}/{name}.mp4" for kind in ("real", "fake") for name in "abcdef"))
+
+
+def build_unlabelled(root: Path) -> Path:
+    return make(root, "a.mp4", "more/b.mkv")
+
+
+BUILDERS: dict[str, Callable[[Path], Path]] = {
+    "ffpp": build_ffpp,
+    "folder": build_folder,
+    "unlabelled": build_unlabelled,
+}
+NAMES = [layout.name for layout in datasets.list_layouts()]
+
+
+def test_every_layout_has_a_builder_here():
+    assert set(NAMES) == set(BUILDERS)
+
+
+@pytest.fixture(params=NAMES)
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def tree(name, tmp_path) -> Path:
+    return BUILDERS[name](tmp_path / "data")
+
+
+def test_a_layout_is_described(name):
+    layout = datasets.get_layout(name)
+    assert layout.name == name
+    assert layout.summary
+
+
+def test_its_own_tree_is_recognised_with_a_reason(name, tree):
+    layout, reason = datasets.recognise(tree)
+    assert layout.name == name
+    assert reason
+
+
+def test_the_trees_of_others_are_not_recognised(name, tmp_path):
+    for other in NAMES:
+        tree = BUILDERS[other](tmp_path / other)
+        if name not in (other, "unlabelled"):
+            assert datasets.get_layout(name).recognise(tree) is None
+
+
+def test_entries_are_valid_and_point_at_files(name, tree):
+    dataset = datasets.load(tree)
+    assert dataset.name == name
+    assert dataset.reason
+    assert dataset.entries
+    assert all(isinstance(entry, Entry) and Path(entry.path).is_file() for entry in dataset.entries)
+    assert len({entry.path for entry in dataset.entries}) == len(dataset.entries)
+    assert {entry.label for entry in dataset.entries} in ({Label.REAL, Label.FAKE}, {None})
+    assert {entry.quality for entry in dataset.entries} <= {"c0", "c23", "c40", None}
+    assert dataset.split_source.split()[0] in ("official", "seeded", "given", "none")
+
+
+def test_splits_are_group_disjoint_and_repeatable(name, tree):
+    dataset = datasets.load(tree, seed=3)
+    assert leaks(dataset.entries) == []
+    assert datasets.load(tree, seed=3).entries == dataset.entries
+    if dataset.split_source != "none":
+        assert {entry.split for entry in dataset.entries} == set(Split)
+        assert all(entry.group for entry in dataset.entries)
+
+
+def test_what_is_excluded_is_left_out(name, tree):
+    before = datasets.load(tree).entries
+    inner = Path(before[0].path).parent / "workspace"
+    make(inner, "crop.mp4")
+    assert datasets.load(tree, exclude=[inner]).entries == before
+
+
+def test_a_wrong_root_is_refused_in_one_line(name, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UsageError):
+        datasets.load(empty, name)
+    with pytest.raises(UsageError, match="does not exist"):
+        datasets.load(tmp_path / "gone", name)
+
+
+def test_a_folder_of_two_layouts_is_ambiguous_and_both_are_named(tmp_path):
+    build_folder(build_ffpp(tmp_path))
+    with pytest.raises(UsageError, match="--dataset ffpp or --dataset folder") as caught:
+        datasets.load(tmp_path)
+    assert "original_sequences/" in str(caught.value)
+    assert "real/" in str(caught.value)
+    assert datasets.load(tmp_path, "folder").name == "folder"
+    assert datasets.load(tmp_path, "ffpp").name == "ffpp"
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(UsageError, match="known are auto, ffpp, folder"):
+        datasets.load(tmp_path, "ffp")
+
+
+def test_a_folder_that_fits_nothing_is_unlabelled_and_says_what_was_seen(tmp_path):
+    make(tmp_path, "clips/a.mp4")
+    dataset = datasets.load(tmp_path)
+    assert dataset.name == "unlabelled"
+    assert dataset.reason == "no labelled layout fits; its subfolders are clips/"
+    assert dataset.summary() == "1 file: 1 unlabelled"
+
+
+def test_a_single_file_is_unlabelled(tmp_path):
+    make(tmp_path, "a.mp4")
+    assert [entry.path for entry in datasets.load(tmp_path / "a.mp4").entries] == [str(tmp_path / "a.mp4")]
+
+
+def test_split_files_for_unlabelled_media_are_refused(tmp_path):
+    make(tmp_path, "a.mp4")
+    with pytest.raises(UsageError, match="unlabelled"):
+        datasets.load(tmp_path, splits_dir=tmp_path)
