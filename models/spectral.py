@@ -71,27 +71,40 @@ def dct_matrix(size: int, device: torch.device, dtype: torch.dtype = torch.float
 
 
 @functools.lru_cache(maxsize=16)
-def _block_basis(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(64, 64): zigzag-ordered rows of the Kronecker product that takes a raster-order block to its 2-D DCT."""
+def _half_bases(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Bases (2,32,32) of the even and the odd vertical frequencies, and the order (64,) that zigzags their rows.
+
+    An even DCT row is symmetric and an odd one antisymmetric, so that the sum and the difference of a block's
+    upper half and mirrored lower half carry them apart: half the arithmetic of one 64x64 product.
+    """
     d = dct_matrix(BLOCK, torch.device("cpu"), torch.float64)
-    rows = torch.tensor([v * BLOCK + u for v, u in zigzag_order()])
-    return torch.kron(d, d)[rows].to(device=device, dtype=dtype)
+    by_parity = [[k for k, (v, _) in enumerate(zigzag_order()) if v % 2 == parity] for parity in (0, 1)]
+    full = torch.kron(d, d)
+    raster = torch.tensor([v * BLOCK + u for v, u in zigzag_order()])
+    bases = torch.stack([full[raster[rows], : BANDS // 2] for rows in by_parity])
+    return bases.to(device=device, dtype=dtype), torch.tensor(by_parity).flatten().argsort().to(device)
 
 
-def _mix_ycbcr(red: Tensor, green: Tensor, blue: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Level-shifted JFIF YCbCr, written in colour differences so that grey has chroma exactly 0."""
-    red, blue = red - green, blue - green
-    luma = green.add(red, alpha=0.299).add_(blue, alpha=0.114).sub_(128)
-    cb = (0.5 * blue).sub_(red, alpha=0.299 / 1.772)
-    cr = (0.5 * red).sub_(blue, alpha=0.114 / 1.402)
-    return luma, cb, cr
+def _to_ycbcr_(planes: Tensor, dim: int) -> list[Tensor]:
+    """Turns the RGB along `dim` in place into level-shifted JFIF YCbCr; returns views of Y, Cb, Cr in this order.
+
+    Written in colour differences, so that the chroma of grey is exactly 0.
+    """
+    red, green, blue = (planes.select(dim, channel) for channel in range(3))
+    red.sub_(green)
+    blue.sub_(green)
+    luma = green.add_(red, alpha=0.299).add_(blue, alpha=0.114).sub_(128)
+    half_blue = 0.5 * blue
+    cr = blue.mul_(-0.114 / 1.402).add_(red, alpha=0.5)
+    cb = red.mul_(-0.299 / 1.772).add_(half_blue)
+    return [luma, cb, cr]
 
 
 def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
     """RGB (B,3,H,W) on the 0..255 scale to JFIF full-range BT.601 YCbCr minus 128, float32 (B,3,H,W)."""
     _require_rgb(rgb)
     with exact_float32(rgb.device):
-        return torch.stack(_mix_ycbcr(*rgb.float().unbind(1)), 1)
+        return torch.stack(_to_ycbcr_(rgb.to(torch.float32, copy=True), 1), 1)
 
 
 def pad_to_blocks(image: Tensor) -> Tensor:
@@ -113,11 +126,11 @@ def block_dct(rgb: Tensor) -> Tensor:
     """
     _require_rgb(rgb)
     _require_whole_blocks(rgb)
-    batch, _, height, width = rgb.shape
     with exact_float32(rgb.device):
-        blocks = _cut_blocks(rgb).float()  # (B,3,H,W) -> (B,3,N,64)
-        planes = torch.stack(_mix_ycbcr(*blocks.unbind(1)), 1)
-        return _transform(planes).reshape(batch, 3, BANDS, height // BLOCK, width // BLOCK)
+        few = rgb.shape[-2] * rgb.shape[-1] <= _FEW_BLOCKS * BANDS
+        return torch.stack(
+            [c.float() for c in _coefficients(rgb, torch.float64 if few else torch.float32)], 1
+        )
 
 
 def sida(coefficients: Tensor) -> Tensor:
@@ -132,10 +145,11 @@ def sida(coefficients: Tensor) -> Tensor:
     if coefficients.ndim != 5 or coefficients.shape[1:3] != (3, BANDS):
         raise ValueError(f"sida takes coefficients (B,3,64,h,w), got {tuple(coefficients.shape)}")
     _require_two_blocks(*coefficients.shape[-2:])
-    dtype = torch.float64 if coefficients.dtype == torch.float64 else torch.float32
+    rows, columns = coefficients.shape[-2:]
+    dtype = torch.float64 if rows * columns <= _FEW_BLOCKS else torch.float32
     with torch.no_grad(), exact_float32(coefficients.device):
-        crops = [[_slab_moments(slab.to(dtype)) for slab in crop] for crop in coefficients]
-        return torch.stack([_statistics(torch.stack(slabs)) for slabs in crops])
+        crops = [torch.stack([_slab_sums(slab) for slab in crop]) for crop in coefficients.to(dtype)]
+        return torch.stack([_statistics(_central(sums, rows, columns)) for sums in crops])
 
 
 def sida_of(rgb: Tensor) -> Tensor:
@@ -189,27 +203,43 @@ def _require_two_blocks(rows: int, columns: int) -> None:
 
 
 def _cut_blocks(planes: Tensor) -> Tensor:
-    """(...,H,W) -> (...,N,64): N blocks in raster order, each with its pixels in raster order."""
+    """(...,H,W) -> (...,2,N,32): N blocks' rows 0,1,2,3 and rows 7,6,5,4, each with its pixels in raster order."""
     *leading, height, width = planes.shape
-    rows, columns = height // BLOCK, width // BLOCK
     if planes.dtype == torch.uint8:
         # Eight bytes of a block's row move as one int64: an eighth of the elements to permute.
-        words = planes.contiguous().view(torch.int64).view(*leading, rows, BLOCK, columns)
-        return words.transpose(-1, -2).contiguous().view(torch.uint8).view(*leading, -1, BANDS)
-    cells = planes.reshape(*leading, rows, BLOCK, columns, BLOCK)
-    return cells.transpose(-2, -3).reshape(*leading, -1, BANDS)
+        cells = planes.contiguous().view(torch.int64).view(*leading, -1, BLOCK, width // BLOCK, 1)
+    else:
+        cells = planes.reshape(*leading, -1, BLOCK, width // BLOCK, BLOCK)
+    upper, lower = cells[..., :4, :, :], cells[..., 4:, :, :].flip(-3)
+    halves = torch.stack((upper.transpose(-2, -3), lower.transpose(-2, -3)), len(leading))
+    if planes.dtype == torch.uint8:
+        halves = halves.view(torch.uint8)
+    return halves.reshape(*leading, 2, -1, BANDS // 2)
 
 
-def _transform(blocks: Tensor) -> Tensor:
-    """(...,N,64) pixels -> (...,64,N) zigzag coefficients, of float32 or float64 blocks.
+def _coefficients(rgb: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
+    """(...,3,H,W) on the 0..255 scale -> Y, Cb and Cr in turn as (...,64,H/8,W/8), computed in `dtype`."""
+    *leading, _, height, width = rgb.shape
+    blocks = _cut_blocks(rgb).to(dtype)  # (...,3,2,N,32)
+    for plane in _to_ycbcr_(blocks, -4):
+        yield _transform_(plane).view(*leading, BANDS, height // BLOCK, width // BLOCK)
 
-    Each block is taken relative to its first pixel, which only DC can see: a flat block's AC is exactly 0, and
-    rounding scales with a block's contrast instead of its brightness.
+
+def _transform_(halves: Tensor) -> Tensor:
+    """(...,2,N,32) halves of blocks, overwritten -> (...,64,N) zigzag coefficients.
+
+    Each block is taken relative to one pixel of its own, which only DC can see: a flat block's AC is exactly 0,
+    and rounding scales with a block's contrast instead of its brightness.
     """
-    anchor = blocks[..., :1]
-    coefficients = _block_basis(blocks.device, blocks.dtype) @ (blocks - anchor).transpose(-1, -2)
-    coefficients[..., :1, :] += BLOCK * anchor.transpose(-1, -2)
-    return coefficients
+    bases, order = _half_bases(halves.device, halves.dtype)
+    upper, lower = halves.select(-3, 0), halves.select(-3, 1)
+    upper.add_(lower)
+    lower.mul_(-2).add_(upper)  # upper - lower
+    anchor = upper[..., :1].clone()
+    upper.sub_(anchor)
+    coefficients = (bases @ halves.transpose(-1, -2)).flatten(-3, -2)  # (...,2,32,N) -> (...,64,N)
+    coefficients[..., :1, :] += BLOCK // 2 * anchor.transpose(-1, -2)
+    return coefficients.index_select(-2, order)
 
 
 def _sida_of_crop(crop: Tensor) -> Tensor:
@@ -226,50 +256,57 @@ def _sida_of_crop(crop: Tensor) -> Tensor:
 def _crop_moments(crop: Tensor, dtype: torch.dtype) -> Tensor:
     """(3,H,W) -> (channel 3, difference 3, moment 4, frequency 64) float64, computed in `dtype`."""
     rows, columns = crop.shape[-2] // BLOCK, crop.shape[-1] // BLOCK
-    blocks = _cut_blocks(crop).to(dtype)  # (3,N,64)
-    planes = _mix_ycbcr(*blocks.unbind(0))
-    return torch.stack([_slab_moments(_transform(plane).view(BANDS, rows, columns)) for plane in planes])
+    return _central(torch.stack([_slab_sums(slab) for slab in _coefficients(crop, dtype)]), rows, columns)
 
 
-def _slab_moments(slab: Tensor) -> Tensor:
-    """One channel's coefficients (64,h,w) -> (difference 3, moment 4, frequency 64) float64.
-
-    The moments are the mean and the central m2, m3, m4 of the absolute differences.
-    """
-    tile = max(1, _TILE_BYTES // (slab[0].numel() * slab.element_size())) if slab.is_cpu else BANDS
+def _slab_sums(slab: Tensor) -> Tensor:
+    """One channel's coefficients (64,h,w) -> what `_tile_sums` says, per map: (difference 3, sum 5, frequency 64)."""
     pairs = (
         (slab[:, 1:], slab[:, :-1]),  # eq 1, row: vertical neighbours (64,h-1,w)
         (slab[:, :, 1:], slab[:, :, :-1]),  # eq 2, column: horizontal neighbours (64,h,w-1)
         (slab[1:], slab[:-1]),  # eq 3, intra: next frequency (63,h,w)
     )
-    sums = slab.new_zeros(5, len(pairs), BANDS)
-    for index, (after, before) in enumerate(pairs):
+    tile = BANDS
+    if slab.is_cpu:
+        tile = min(BANDS, max(1, _TILE_BYTES // (slab[0].numel() * slab.element_size())))
+    scratch = slab.new_empty(2, tile * slab[0].numel())
+    sums = slab.new_zeros(len(pairs), 5, BANDS)
+    for (after, before), out in zip(pairs, sums, strict=True):
         for start in range(0, after.shape[0], tile):
             stop = min(start + tile, after.shape[0])
-            _tile_sums(after[start:stop], before[start:stop], sums[:, index, start:stop])
-    counts = [after[0].numel() for after, _ in pairs]
-    return _central(sums.double() / sums.new_tensor(counts, dtype=torch.float64)[:, None])
+            _tile_sums(after[start:stop], before[start:stop], scratch, out[:, start:stop])
+    return sums
 
 
-def _tile_sums(after: Tensor, before: Tensor, out: Tensor) -> None:
-    """Writes to `out` (5,k): the provisional mean c (times n), then the sums of (a-c)^1..4, a = |after-before|."""
-    absolute = torch.sub(after, before).flatten(1).abs_()  # (k,h,w) -> (k,n)
-    torch.sum(absolute, 1, out=out[0])
-    deviation = absolute.sub_((out[0] / absolute.shape[1])[:, None])
-    torch.sum(deviation, 1, out=out[1])
-    square = torch.mul(deviation, deviation)
-    torch.sum(square, 1, out=out[2])
-    torch.sum(deviation.mul_(square), 1, out=out[3])
-    torch.sum(square.mul_(square), 1, out=out[4])
+def _tile_sums(after: Tensor, before: Tensor, scratch: Tensor, out: Tensor) -> None:
+    """Writes to `out` (5,k): a provisional mean c, then the sums of (a-c)^1..4, where a = |after-before|.
+
+    c is the mean of the first quarter, which lies within sqrt(3) standard deviations of the whole's: near enough
+    for the central moments to come out of these sums without cancellation.
+    """
+    shape = after.shape
+    maps, count = shape[0], shape[1] * shape[2]
+    deviation, square = scratch[:, : maps * count].view(2, maps, count).unbind(0)
+    provisional, s1, s2, s3, s4 = out.unbind(0)
+    torch.sub(after, before, out=deviation.view(shape))
+    torch.mean(deviation.abs_()[:, : (count + 3) // 4], 1, out=provisional)
+    torch.sum(deviation.sub_(provisional[:, None]), 1, out=s1)
+    torch.sum(torch.mul(deviation, deviation, out=square), 1, out=s2)
+    torch.sum(deviation.mul_(square), 1, out=s3)
+    torch.sum(square.mul_(square), 1, out=s4)
 
 
-def _central(means: Tensor) -> Tensor:
-    """(5,difference,frequency) averages about a provisional mean -> (difference,4,frequency) mean, m2, m3, m4."""
-    provisional, d1, d2, d3, d4 = means.unbind(0)
+def _central(sums: Tensor, rows: int, columns: int) -> Tensor:
+    """(channel, difference, 5, frequency) of `_slab_sums` -> mean, m2, m3, m4 in the third place, float64."""
+    counts = sums.new_tensor(
+        [(rows - 1) * columns, rows * (columns - 1), rows * columns], dtype=torch.float64
+    )
+    provisional = sums[:, :, 0].double()
+    d1, d2, d3, d4 = (sums[:, :, 1:].double() / counts[:, None, None]).unbind(2)
     m2 = d2 - d1**2
     m3 = d3 - 3 * d1 * d2 + 2 * d1**3
     m4 = d4 - 4 * d1 * d3 + 6 * d1**2 * d2 - 3 * d1**4
-    return torch.stack((provisional + d1, m2.clamp_(min=0), m3, m4), 1)
+    return torch.stack((provisional + d1, m2.clamp_(min=0), m3, m4), 2)
 
 
 def _statistics(moments: Tensor) -> Tensor:
