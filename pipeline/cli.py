@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import sys
+import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import click
 import typer
+
+import ffpipe
+from ffpipe.manifests.errors import FfpipeError, StorageError, UsageError
+from ffpipe.pipeline.commands import configured
+from ffpipe.pipeline.config import ExtractConfig, ScoreConfig, TrainConfig
+from ffpipe.pipeline.workspace import Workspace
 
 INTERRUPTED = 130
 
@@ -27,3 +39,243 @@ WorkspaceOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ffpipe {ffpipe.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    context.obj = debug
+
+
+@app.command()
+@configured(ExtractConfig)
+def extract(
+    source: Annotated[
+        Path, typer.Argument(help="Dataset folder, such as FF++/, or a folder of videos.", metavar="SOURCE")
+    ],
+    settings: ExtractConfig,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Decode videos, find and track faces, and store crops and statistics as Parquet.
+
+    The layout of the folder is recognised (`ffpipe datasets` lists the layouts).
+    Run the same command again to resume, or to add inputs.
+    """
+    from ffpipe.pipeline import extract as job
+    from ffpipe.pipeline.output import progress
+
+    with progress("extract") as advance:
+        result = job.extract(source, settings, Workspace.find(workspace), say, advance)
+    for path, status, reason in result.failures[:SHOWN_FAILURES]:
+        say(f"{status}: {path}: {reason}")
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
+    say(f"{result.faces} faces of {result.statuses.total()} inputs ({counts}) in {result.root}")
+    if len(result.failures) > SHOWN_FAILURES:
+        say(f"{len(result.failures)} inputs failed in all; the media table has the reason of each")
+    say("next: ffpipe train --model sfcl-hcmf")
+    if json_output:
+        typer.echo(
+            json.dumps(
+                {
+                    "dataset": result.name,
+                    "root": str(result.root),
+                    "faces": result.faces,
+                    "statuses": result.statuses,
+                }
+            )
+        )
+    return result.exit_code
+
+
+@app.command()
+@configured(TrainConfig)
+def train(settings: TrainConfig, workspace: WorkspaceOption = None, json_output: JsonOption = False) -> int:
+    """Train a detector on the extracted faces.
+
+    The only labelled dataset of the workspace is used unless --data names others.
+    Run the same command again to resume an interrupted run exactly.
+    """
+    from ffpipe.pipeline import train as job
+    from ffpipe.pipeline.output import progress
+
+    with progress("train") as advance:
+        result = job.train(settings, Workspace.find(workspace), say, advance)
+    say(f"model in {result.directory}")
+    say("next: ffpipe score videos/ --out report.parquet")
+    if json_output:
+        typer.echo(json.dumps({"model": str(result.directory), "metrics": result.metrics}))
+    return 0
+
+
+@app.command()
+@configured(ScoreConfig)
+def score(
+    paths: Annotated[list[str], typer.Argument(help="Videos, images, folders or globs.", metavar="PATH…")],
+    settings: ScoreConfig,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Report: .parquet, .csv, .json or .jsonl.", metavar="FILE"),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Score videos and images, and give each input a verdict with its evidence.
+
+    Every input gets one row, also one that fails. Exit code: 0 no input failed, 3 some did, 4 all did.
+    """
+    from ffpipe.pipeline import score as job
+    from ffpipe.pipeline.output import print_verdicts, progress, rows_as_json
+
+    with progress("score") as advance:
+        result = job.score(paths, settings, Workspace.find(workspace), out=out, say=say, advance=advance)
+    if json_output:
+        typer.echo(rows_as_json(result.report))
+    else:
+        print_verdicts(result.report)
+    return result.exit_code
+
+
+@app.command()
+def models(
+    name: Annotated[str | None, typer.Argument(help="A detector, to see its options.")] = None,
+) -> None:
+    """List the detectors, or describe one: paper, options, input size."""
+    from ffpipe.models import detector_info, list_detectors
+
+    if name is None:
+        for known in list_detectors():
+            info = detector_info(known)
+            typer.echo(f"{known:16} {info.input_size} px  {info.summary}")
+        typer.echo("ffpipe models NAME describes one")
+        return
+    if name not in list_detectors():
+        raise UsageError(f"no detector is called {name!r}; known are: {', '.join(list_detectors())}")
+    info = detector_info(name)
+    typer.echo(
+        f"{info.name}: {info.summary}\npaper: {info.paper}\ninput: {info.input_size} x {info.input_size} RGB"
+    )
+    typer.echo("options, as --set model.KEY=VALUE:")
+    for key, option in info.options.items():
+        typer.echo(f"  {key} = {option.default}  ({option.describe()}) {option.help}")
+
+
+@app.command()
+def datasets() -> None:
+    """List the dataset layouts that are recognised."""
+    from ffpipe.manifests.datasets import list_layouts
+
+    for layout in list_layouts():
+        typer.echo(f"{layout.name:12} {layout.summary}")
+
+
+@app.command()
+def doctor(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> int:
+    """Check this machine: versions, codecs, detectors, GPU, memory, disk; each problem with its fix."""
+    from ffpipe.pipeline.doctor import examine
+
+    findings = examine(Workspace.find(workspace).root)
+    if json_output:
+        typer.echo(json.dumps([{"topic": f.topic, "text": f.text, "fix": f.fix} for f in findings]))
+    else:
+        for finding in findings:
+            mark = "ok     " if finding.fix is None else "PROBLEM"
+            typer.echo(f"{mark} {finding.topic}: {finding.text}")
+            if finding.fix:
+                typer.echo(f"        fix: {finding.fix}")
+    return 1 if any(f.fix and not f.fix.startswith("optional") for f in findings) else 0
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the demo writes.")] = Path("ffpipe-demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the clips' motion and noise.")] = 0,
+) -> int:
+    """Run the main job on clips made from one photograph: extract, train, score, offline on a CPU."""
+    from ffpipe.pipeline.demo import run
+
+    return run(folder, seed, say)
+
+
+@app.command()
+def purge(
+    name: Annotated[str, typer.Argument(help="A scoring run or a dataset of the workspace.", metavar="RUN")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Delete the face crops and tables that a scoring run or a dataset keeps in the workspace."""
+    place = Workspace.find(workspace)
+    if not yes and not typer.confirm(f"Delete everything that {name} keeps in {place.root}?", err=True):
+        raise UsageError("nothing was deleted; answer y, or give --yes")
+    for removed in place.purge(name):
+        say(f"deleted {removed}")
+
+
+#: Failed inputs that extract prints one by one.
+SHOWN_FAILURES = 10
+
+
+def say(line: str) -> None:
+    """A line for people, on standard error; standard output is data."""
+    typer.echo(line, err=True)
+
+
+def main() -> None:
+    """Entry point: run a command and end with its exit code."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit code of a command line: 0, 3 and 4 by inputs, 2 usage, 74 input/output, 130 interrupted, 1 bug."""
+    debug = "--debug" in arguments
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="ffpipe", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, click.Abort):
+        say("interrupted; run the same command again to go on from here")
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return UsageError.exit_code
+    except FfpipeError as error:
+        return _fail(error, error.message, error.exit_code, debug)
+    except BrokenPipeError:
+        # The reader of standard output has gone; nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FfpipeError.exit_code
+    except OSError as error:
+        return _fail(
+            error,
+            f"{error.filename or 'input/output'}: {error.strerror or error}",
+            StorageError.exit_code,
+            debug,
+        )
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug is named in one line, --debug shows where
+        return _fail(
+            error, f"a bug in ffpipe: {type(error).__name__}: {error} (--debug shows where)", 1, debug
+        )
+
+
+def _fail(error: Exception, text: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    say(f"ffpipe: error: {text}")
+    return code

@@ -108,11 +108,16 @@ def _scalar(text: str) -> Any:
 
 
 def _one_line(cls: type[JobConfig], error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    name = str(first["loc"][0]) if first["loc"] else cls.__name__
     if first["type"] == "extra_forbidden":
         return f"unknown setting {name!r}; allowed: {', '.join(cls.model_fields)}"
-    return f"--{name.replace('_', '-')} {first.get('input')!r}: {first['msg']}"
+    # A setting of several types has one complaint a type: together they say what is allowed.
+    texts = dict.fromkeys(e["msg"] for e in errors if e["loc"][:1] == first["loc"][:1])
+    if first["type"] == "missing":
+        return f"--{name.replace('_', '-')} is required"
+    return f"--{name.replace('_', '-')} {first.get('input')!r}: {', or '.join(texts)}"
 
 
 Workers = Annotated[
@@ -130,7 +135,7 @@ Workers = Annotated[
 class FrameSettings(JobConfig):
     """How frames are taken from a video; shared by extract and score."""
 
-    frames: int | Literal["all"] | None = Field(
+    frames: Annotated[int, Field(ge=1)] | Literal["all"] | None = Field(
         default=None, description="Frames per video, evenly spaced, or 'all'."
     )
     every: float | None = Field(default=None, gt=0, description="Take a frame every SECONDS instead.")
@@ -170,6 +175,9 @@ class ExtractConfig(FrameSettings):
         default=None, ge=1, json_schema_extra=HOW, description="Use only the first N inputs."
     )
     rehash: bool = Field(default=False, json_schema_extra=HOW, description="Ignore the cached file hashes.")
+    overwrite: bool = Field(
+        default=False, json_schema_extra=HOW, description="Delete what the dataset of this name holds first."
+    )
 
 
 class TrainConfig(JobConfig):

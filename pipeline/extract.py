@@ -12,15 +12,16 @@ from typing import Any
 
 from ffpipe.manifests import datasets
 from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Entry, FaceRecord, MediaRecord, Status
 from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
+from ffpipe.manifests.splits import group_key, leaks, merge_content_groups, seeded_split
 from ffpipe.pipeline import plan, provenance
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.engine import Chunk, Worker, create_engine
-from ffpipe.pipeline.hashing import HashCache, hash_inputs
+from ffpipe.pipeline.hashing import HashCache, Hashed, hash_inputs
 from ffpipe.pipeline.medium import (
-    EXTRACT_FRAMES,
     Advance,
     MediumReader,
     MediumResult,
@@ -32,6 +33,9 @@ from ffpipe.pipeline.plan import MediumItem
 from ffpipe.pipeline.workspace import Workspace, bind_job, name_for
 from ffpipe.stages.crop import CropSettings
 from ffpipe.stages.sampling import Sampling
+
+#: How many leaks of an official split are spelt out.
+SHOWN_LEAKS = 5
 
 _CRASHED = "the worker ended while it processed this file, also when it was tried again alone"
 
@@ -57,7 +61,7 @@ class ExtractJob:
 
     def build(self) -> Worker:
         """A worker with a warm detector and decoding child."""
-        reader = MediumReader(self.settings, self.crop, Sampling.count_of(EXTRACT_FRAMES))
+        reader = MediumReader(self.settings, self.crop, Sampling.of_count())
 
         def work(chunk: Chunk, attempt: str) -> dict[str, Any]:
             results = [self._result(item, reader) for item in chunk.items]
@@ -136,7 +140,7 @@ def extract(
     Raises UsageError (unknown layout, nothing found, another configuration, another run at work) and
     StorageError (disk full, read-only); what is committed by then stays.
     """
-    dataset, entries = _load(source, config, say)
+    dataset = _load(source, config, workspace, say)
     name = config.name or name_for(source.resolve().name)
     shards = workspace.dataset(name)
     if config.overwrite:
@@ -145,7 +149,7 @@ def extract(
     job = ExtractJob(shards.root, name, config, CropSettings(store_size=config.store_size))
     with shards.lock():
         _bind(job, source, dataset)
-        items = _items(entries, shards, workspace, config, say)
+        items = _items(dataset, shards, workspace, config, say)
         total = sum(len(item.entries) for item in items)
         with create_engine(config.engine, config.address, config.workers, total) as engine:
             chunks = plan.plan(shards, items, engine.slots)
@@ -159,20 +163,23 @@ def extract(
                 if advance:
                     advance(done, total, f"{faces} faces")
         shards.sweep()
-    return _result(name, shards, {entry.path for entry in entries})
+    return _result(name, shards, {entry.path for item in items for entry in item.entries})
 
 
-def _load(source: Path, config: ExtractConfig, say: Say) -> tuple[datasets.Dataset, list[Entry]]:
+def _load(source: Path, config: ExtractConfig, workspace: Workspace, say: Say) -> datasets.Dataset:
     if not source.exists():
-        raise UsageError(f"{source}: no such file or folder")
+        raise UsageError(f"{display_path(source)}: no such file or folder")
     root = Path(os.path.abspath(source))  # noqa: PTH100 - symlinks stay as the user named them
-    dataset, reason = datasets.load(root, config.dataset, splits_dir=config.splits, seed=config.seed)
-    say(f"{source}: layout {dataset.name} ({reason})")
-    for note in dataset.notes:
-        say(note)
-    if not dataset.entries:
-        raise UsageError(f"{source}: no media found")
-    return dataset, list(dataset.entries[: config.limit])
+    dataset = datasets.load(
+        root, config.dataset, splits_dir=config.splits, seed=config.seed, exclude=[workspace.root]
+    )
+    say(f"{display_path(source)}: layout {dataset.name}, {dataset.reason}")
+    say(f"found {dataset.summary()}; split {dataset.split_source}")
+    for line in [*map(str, dataset.expected), *dataset.notes]:
+        say(line)
+    if dataset.companions:
+        say(f"{dataset.companions.total()} companion files were passed over")
+    return dataset
 
 
 def _bind(job: ExtractJob, source: Path, dataset: datasets.Dataset) -> None:
@@ -205,24 +212,58 @@ def _remove(shards: ShardGroup) -> None:
 
 
 def _items(
-    entries: Sequence[Entry], shards: ShardGroup, workspace: Workspace, config: ExtractConfig, say: Say
+    dataset: datasets.Dataset, shards: ShardGroup, workspace: Workspace, config: ExtractConfig, say: Say
 ) -> list[MediumItem]:
+    """One item per content of the dataset, with splits and with what is stored already."""
+    entries = dataset.entries[: config.limit]
     cache = HashCache(workspace.root / "hashes.sqlite")
     say(f"hashing {len(entries)} inputs")
-    items = plan.items_from(entries, hash_inputs([e.path for e in entries], cache, config.rehash))
-    stored = {m.media_id: m for m in from_table(shards.read("media"), MediaRecord) if m.sha256}
-    _refuse_changed(entries, items, stored)
-    return [replace(item, known=stored.get(item.media_id)) for item in items]
+    hashes = list(hash_inputs([e.path for e in entries], cache, config.rehash))
+    stored = from_table(shards.read("media"), MediaRecord)
+    settled = _settle_splits(entries, hashes, stored, dataset.split_source, config.seed, say)
+    refused = [Hashed(s.path, status=Status.SKIPPED, reason=s.reason) for s in dataset.skipped]
+    items = plan.items_from([*settled, *(Entry(s.path) for s in dataset.skipped)], [*hashes, *refused])
+    known = {m.media_id: m for m in stored if m.sha256}
+    _refuse_changed(items, known)
+    return [replace(item, known=known.get(item.media_id)) for item in items]
 
 
-def _refuse_changed(
-    entries: Sequence[Entry], items: Sequence[MediumItem], stored: dict[str, MediaRecord]
-) -> None:
+def _settle_splits(
+    entries: Sequence[Entry],
+    hashes: Sequence[Hashed],
+    stored: Sequence[MediaRecord],
+    split_source: str,
+    seed: int,
+    say: Say,
+) -> list[Entry]:
+    """Join groups of identical content, and keep the seeded split of groups that are stored already.
+
+    A seeded split depends on all that is there; what was stored before inputs were added must not move.
+    Raises UsageError where added inputs tie together what stands in two splits.
+    """
+    by_path = {h.path: h.sha256 for h in hashes if h.sha256}
+    merged = merge_content_groups(entries, by_path)
+    if split_source.startswith("seeded"):
+        old = {m.group: m.split for m in stored if m.group is not None and m.split is not None}
+        drawn = seeded_split(merged, seed)
+        merged = [replace(e, split=old.get(group_key(e), e.split)) for e in drawn]
+    found = leaks(merged, by_path)
+    if found and split_source.startswith("seeded"):
+        raise UsageError(
+            f"inputs that were added tie together groups of two splits ({found[0]}); "
+            "start over with --overwrite, or extract under another name with --name"
+        )
+    for leak in found[:SHOWN_LEAKS]:
+        say(f"the split leaks: {leak}")
+    return merged
+
+
+def _refuse_changed(items: Sequence[MediumItem], known: dict[str, MediaRecord]) -> None:
     planned = {os.fsencode(e.path): item.media_id for item in items if item.sha256 for e in item.entries}
-    changed = [m.path for m in stored.values() if planned.get(m.path_bytes, m.media_id) != m.media_id]
+    changed = [m.path for m in known.values() if planned.get(m.path_bytes, m.media_id) != m.media_id]
     if changed:
         raise UsageError(
-            f"{len(changed)} of {len(entries)} inputs changed since they were extracted ({changed[0]}, …); "
+            f"{len(changed)} inputs changed since they were extracted, the first {changed[0]}; "
             "extract under another name with --name, or start over with --overwrite"
         )
 

@@ -20,9 +20,6 @@ from ffpipe.stages.detect import create_detector
 from ffpipe.stages.faces import FaceSettings, find_faces
 from ffpipe.stages.sampling import Sampling
 
-#: Frames of a video that extract takes where nothing else is asked.
-EXTRACT_FRAMES = 32
-
 
 @dataclass(frozen=True, slots=True)
 class MediumResult:
@@ -36,10 +33,10 @@ class MediumResult:
 def sampling_from(settings: FrameSettings, default: Sampling | None) -> Sampling | None:
     """The sampling that the settings ask for, else `default` (None: as many as scoring a video needs)."""
     if settings.every is not None:
-        return Sampling.every(settings.every)
+        return Sampling.of_every(settings.every)
     if settings.frames == "all":
-        return Sampling.all()
-    return default if settings.frames is None else Sampling.count_of(settings.frames)
+        return Sampling.of_all()
+    return default if settings.frames is None else Sampling.of_count(settings.frames)
 
 
 class MediumReader:
@@ -74,7 +71,7 @@ class MediumReader:
 
     def _decode(self, item: MediumItem) -> tuple[MediaRecord, list[FaceRecord]]:
         with self._sandbox.open(item.opened, self._sampling) as medium:
-            found = find_faces(medium, self._detector, self._faces, item.media_id)
+            found = find_faces(medium, self._detector, self._faces, media_id=item.media_id)
             media = with_probe(blank(item, Status.OK), medium.probe)
             reason = medium.partial_reason
             expected, decoded = medium.targets, medium.decoded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,19 @@ class Workspace:
     def scores(self, run: str) -> ShardGroup:
         """The shards of a scoring run: report (the lead), tracks, scores, and the crops that were kept."""
         return ShardGroup(self.root / "scores" / checked_name(run), "report", ["tracks", "scores", "faces"])
+
+    def purge(self, name: str) -> list[Path]:
+        """Delete the scoring run and the dataset of this name; returns what was deleted.
+
+        Raises UsageError where there is neither, LockedError while a run writes to it.
+        """
+        found = [group for group in (self.scores(name), self.dataset(name)) if group.root.exists()]
+        if not found:
+            raise UsageError(f"{self.root} has no scoring run and no dataset called {name!r}")
+        for group in found:
+            with group.lock():
+                shutil.rmtree(group.root)
+        return [group.root for group in found]
 
     def model_run(self, model: str, run: str) -> Path:
         """Folder of a training run."""

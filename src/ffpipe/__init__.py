@@ -1,3 +1,81 @@
-"""ffpipe: a video face-forensics pipeline."""
+"""ffpipe: a video face-forensics pipeline. The command line's three jobs, callable from Python.
+
+    import ffpipe
+
+    ffpipe.extract("FF++/")
+    ffpipe.train(model="sfcl-hcmf")
+    report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas
+
+    from ffpipe.pipeline.extract import ExtractResult
+    from ffpipe.pipeline.train import TrainResult
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "extract", "score", "train"]
+
+StrPath = str | PathLike[str]
+
+
+def extract(source: StrPath, *, workspace: StrPath | None = None, **settings: Any) -> ExtractResult:
+    """Extract the faces of a dataset; `settings` are those of `ffpipe extract`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import ExtractConfig
+    from ffpipe.pipeline.extract import extract as job
+
+    return job(Path(source), ExtractConfig.build(settings), _workspace(workspace), _say)
+
+
+def train(model: str = "sfcl-hcmf", *, workspace: StrPath | None = None, **settings: Any) -> TrainResult:
+    """Train a detector on extracted faces; `settings` are those of `ffpipe train`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import TrainConfig
+    from ffpipe.pipeline.train import train as job
+
+    return job(TrainConfig.build({"model": model, **settings}), _workspace(workspace), _say)
+
+
+def score(
+    paths: StrPath | Sequence[StrPath],
+    weights: StrPath | None = None,
+    *,
+    out: StrPath | None = None,
+    workspace: StrPath | None = None,
+    **settings: Any,
+) -> pandas.DataFrame:
+    """Score media and return the report, one row an input; `settings` are those of `ffpipe score`.
+
+    `weights` is a model folder; None takes the newest of the workspace. `out` also writes the report there.
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import ScoreConfig
+    from ffpipe.pipeline.score import score as job
+
+    given = [paths] if isinstance(paths, str | PathLike) else list(paths)
+    config = ScoreConfig.build({"weights": weights, **settings})
+    result = job(given, config, _workspace(workspace), out=Path(out) if out else None, say=_say)
+    return result.report.to_pandas()
+
+
+def _workspace(given: StrPath | None) -> Any:
+    from ffpipe.pipeline.workspace import Workspace
+
+    return Workspace.find(Path(given) if given else None)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from ffpipe.manifests.errors import IntegrityError
 from ffpipe.manifests.records import SIDA_LENGTH, FaceRecord, Label, MediaRecord, Split, Status
 from ffpipe.manifests.schemas import (

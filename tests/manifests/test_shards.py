@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+
 from ffpipe.manifests.errors import IntegrityError, LockedError, StorageError
 from ffpipe.manifests.records import MediaRecord, Status
 from ffpipe.manifests.schemas import to_table

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ffpipe.manifests.errors import StorageError
 from ffpipe.pipeline.engine import (
     RAY_FROM_INPUTS,

@@ -1,0 +1,137 @@
+"""The check-up of a machine: versions, codecs, detectors, GPU, memory and disk, each problem with its fix."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ffpipe
+from ffpipe.pipeline.engine import available_cores
+from ffpipe.pipeline.provenance import ffmpeg_versions, library_versions
+
+_GIB = 1 << 30
+#: Below these, jobs of ordinary size fail: a worker holds torch, a detector and a few frames.
+_LEAST_MEMORY = 4 * _GIB
+_LEAST_DISK = 5 * _GIB
+#: Below this Ray puts its object store on disk; containers have 64 MiB unless told otherwise.
+_LEAST_SHARED_MEMORY = 256 << 20
+
+_DECODED = ("h264", "hevc", "av1", "vp9", "vp8", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "prores")
+_OPTIONAL = frozenset({"decord", "dlib-bin"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the check-up; `fix` says what to do where it is a problem."""
+
+    topic: str
+    text: str
+    fix: str | None = None
+
+
+def examine(workspace: Path) -> list[Finding]:
+    """Check this machine; never raises for what it finds wrong."""
+    checks: list[Callable[[Path], Iterator[Finding]]] = [
+        _versions, _codecs, _face_detectors, _isolation, _gpu, _memory, _disk, _ray,
+    ]  # fmt: skip
+    return [finding for check in checks for finding in check(workspace)]
+
+
+def _versions(_: Path) -> Iterator[Finding]:
+    yield Finding("ffpipe", f"{ffpipe.__version__} on Python {platform.python_version()}, {sys.platform}")
+    for name, found in library_versions().items():
+        if found is None:
+            need = "optional; " if name in _OPTIONAL else ""
+            yield Finding("library", f"{name} is not installed", f"{need}pip install {name}")
+        else:
+            yield Finding("library", f"{name} {found}")
+
+
+def _codecs(_: Path) -> Iterator[Finding]:
+    import av
+
+    yield Finding("FFmpeg", ", ".join(f"{name} {number}" for name, number in ffmpeg_versions().items()))
+    missing = [name for name in _DECODED if name not in av.codecs_available]
+    fix = "install PyAV from its wheel, which carries a full FFmpeg: pip install --only-binary :all: av"
+    found = [name for name in _DECODED if name not in missing]
+    yield Finding("codecs", "decodes " + ", ".join(found))
+    if missing:
+        yield Finding("codecs", "cannot decode " + ", ".join(missing), fix)
+    if "libx264" not in av.codecs_available:
+        yield Finding("codecs", "no libx264 encoder: the demo cannot make its clips", fix)
+
+
+def _face_detectors(_: Path) -> Iterator[Finding]:
+    import numpy as np
+
+    from ffpipe.stages.detect import create_detector, list_face_detectors
+
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    for name in list_face_detectors():
+        try:
+            create_detector(name).detect([grey])
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            yield Finding(
+                "faces",
+                f"detector {name} does not run: {error}",
+                f"reinstall it, or do without --detector {name}",
+            )
+        else:
+            yield Finding("faces", f"detector {name} runs")
+
+
+def _isolation(_: Path) -> Iterator[Finding]:
+    from ffpipe.stages.decode.sandbox import active_protection
+
+    yield Finding("isolation", f"decoding child: {active_protection()}")
+
+
+def _gpu(_: Path) -> Iterator[Finding]:
+    import torch
+
+    if not torch.cuda.is_available():
+        built = torch.version.cuda or "no CUDA"
+        yield Finding("GPU", f"none usable (torch built for {built}); training and scoring run on the CPU")
+        return
+    for index in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(index)
+        yield Finding("GPU", f"{facts.name}, {facts.total_memory / _GIB:.0f} GiB")
+
+
+def _memory(_: Path) -> Iterator[Finding]:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    text = f"{available_cores()} cores, {pages / _GIB:.1f} GiB memory"
+    yield Finding("machine", text, None if pages >= _LEAST_MEMORY else "use --workers 1; 4 GiB is the least")
+    shared = Path("/dev/shm")
+    if shared.exists() and (free := shutil.disk_usage(shared).total) < _LEAST_SHARED_MEMORY:
+        yield Finding(
+            "machine",
+            f"/dev/shm holds only {free >> 20} MiB, so Ray would work on disk",
+            "start the container with --shm-size=1g",
+        )
+
+
+def _disk(workspace: Path) -> Iterator[Finding]:
+    place = next(p for p in (workspace, *workspace.parents) if p.exists())
+    if not os.access(place, os.W_OK):
+        yield Finding("disk", f"{place} is not writable", "choose another folder with --workspace")
+        return
+    free = shutil.disk_usage(place).free
+    text = f"{free / _GIB:.0f} GiB free for {workspace}"
+    yield Finding(
+        "disk", text, None if free >= _LEAST_DISK else "free some space, or choose another --workspace"
+    )
+
+
+def _ray(_: Path) -> Iterator[Finding]:
+    if os.environ.get("RAY_ADDRESS"):
+        yield Finding(
+            "Ray", f"RAY_ADDRESS is {os.environ['RAY_ADDRESS']}; ffpipe uses it with --address auto only"
+        )
+    else:
+        yield Finding("Ray", "starts a cluster of this machine alone, on loopback, where it is needed")

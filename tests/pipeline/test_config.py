@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from ffpipe.manifests.errors import UsageError
+from ffpipe.pipeline.config import ExtractConfig, ScoreConfig, TrainConfig
+
+
+def test_later_sources_win_and_what_is_not_given_keeps_its_default(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("[extract]\nframes = 8\nseed = 3\n[train]\nmodel = 'x'\n")
+    config = ExtractConfig.build({"frames": 16, "every": None}, file, ["store-size=256"])
+    assert (config.frames, config.seed, config.store_size, config.detector) == (16, 3, 256, "mtcnn")
+
+
+@pytest.mark.parametrize(
+    ("given", "overrides", "words"),
+    [
+        ({"frames": "some"}, [], "--frames 'some'"),
+        ({"store_size": 100}, [], "--store-size 100: Input should be a multiple of 8"),
+        ({"detector": "yolo"}, [], "'mtcnn' or 'dlib'"),
+        ({}, ["colour=red"], "unknown key 'colour'; allowed: "),
+        ({}, ["colour"], "expected key=value"),
+        ({"colour": 1}, [], "unknown setting 'colour'; allowed: frames"),
+    ],
+)
+def test_errors_are_one_line_that_says_what_was_given_and_what_is_allowed(
+    given: dict[str, object], overrides: list[str], words: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        ExtractConfig.build(given, None, overrides)
+    assert words in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("x = ", "not valid TOML"), ("[trian]\na=1", "trian"), ("[score]\n[a]\n", "unknown table 'a'")],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(UsageError, match=words):
+        ScoreConfig.build({}, tmp_path / "c.toml")
+    with pytest.raises(UsageError, match=r"absent\.toml"):
+        ScoreConfig.build({}, tmp_path / "absent.toml")
+
+
+def test_model_options_are_set_by_their_prefix() -> None:
+    config = TrainConfig.build({"model": "sfcl-hcmf"}, None, ["model.sida=off", "model.width=24", "epochs=2"])
+    assert config.options == {"sida": "off", "width": 24}
+    assert (config.model, config.epochs) == ("sfcl-hcmf", 2)
+
+
+def test_the_digest_changes_with_results_and_not_with_how_they_are_made() -> None:
+    base = ExtractConfig().digest()
+    assert ExtractConfig(workers=7, engine="ray", limit=3, name="other").digest() == base
+    assert ExtractConfig(frames=8).digest() != base
+    assert ExtractConfig(detector="dlib").digest() != base
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        ExtractConfig().frames = 3  # type: ignore[misc]
