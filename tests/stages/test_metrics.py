@@ -207,6 +207,7 @@ def test_chunks_of_draws_change_nothing(monkeypatch):
         ([0] + [1] * 39, groups_of(40), True),
         ([0, 1] * 50, ["one"] * 100, False),
         ([0, 1] * 200, groups_of(400, 2), True),
+        ([0, 1] * 2000, groups_of(4000), True),
     ],
 )
 def test_perfect_separation_of_too_few_groups_proves_nothing(labels, groups, enough):
