@@ -18,10 +18,10 @@ _LUMA_BINS, _CHROMA_BINS, _CHROMA_RANGE = 8, 9, 60.0
 _SHIFTS = sorted(
     ((dx, dy) for dx in range(-4, 5) for dy in range(-2, 3)), key=lambda shift: math.hypot(*shift)
 )
-#: Colour difference minus structural likeness above which frames are of two shots; the colour difference that
-#: is enough alone. Chosen on real clips sampled 0.2 to 2 s apart, where within a shot they reached -0.28 (a pan)
+#: Colour difference minus structural likeness above which frames are of two shots; colour differences that rule
+#: a cut out, and that are enough alone. Chosen on real clips sampled 0.2 to 2 s apart, where within a shot they reached -0.28 (a pan)
 #: and 0.27, and over cuts at least -0.22.
-_CUT_SCORE, _CUT_COLOUR = -0.25, 0.5
+_CUT_SCORE, _SAME_COLOUR, _CUT_COLOUR = -0.25, 0.18, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ def is_cut(before: Signature, after: Signature) -> bool:
     highest normalised correlation over small shifts (1 equal), which camera motion and head turns leave high.
     """
     colour = float(np.abs(before.colours - after.colours).sum()) / 2
-    if colour > _CUT_COLOUR:
-        return True
+    if not _SAME_COLOUR < colour <= _CUT_COLOUR:
+        return colour > _CUT_COLOUR
     return not _alike(before.structure, after.structure, colour - _CUT_SCORE)
 
 

@@ -27,10 +27,10 @@ class TrackSettings:
     max_missed sampled frames in a row, so that neither dense nor sparse sampling cuts it early; one seen once only
     ends after the first frame without it. wait: cost of each such frame, so that a face seen just now goes before.
     horizon: motion is carried on for at most this long, or the time it was measured over if that is longer.
-    reach, reach_per_second, max_reach: a face may be this far from where its motion puts it, growing with the time
-    since it was last seen, never beyond max_reach. max_growth: largest ratio of sides between two sightings.
-    dash, dash_growth, dash_time: a track of unknown motion whose face was seen dash_time ago or less also takes a
-    face up to this far off, if each is the other's only choice: somebody walking past the camera.
+    reach, reach_per_second, max_reach: a face may be this far from where it was, or from where its motion puts it,
+    growing with the time since it was last seen, never beyond max_reach. max_growth: largest ratio of sides between two sightings.
+    dash, dash_per_second, dash_growth, dash_time: a track of unknown motion whose face was seen dash_time ago or
+    less also takes a face this far off, if each is the other's only choice: somebody walking past the camera.
     nested: detections that share more than this part of the smaller one are one face.
     sure: a track whose best confidence stays below this is false unless it was seen often enough, that is on
     min_seen frames at a mean confidence of at least `likely`; where fewer than few_frames frames were looked
@@ -46,6 +46,7 @@ class TrackSettings:
     max_reach: float = 1.6
     max_growth: float = 1.8
     dash: float = 3.0
+    dash_per_second: float = 10.0
     dash_growth: float = 1.25
     dash_time: float = 0.5
     nested: float = 0.7
@@ -212,9 +213,9 @@ class Tracker:
         last = track.items[-1]
         if len(track.items) > 1 or now - last.pts_seconds > limit.dash_time:
             return False
+        reach = min(limit.dash, limit.dash_per_second * (now - last.pts_seconds))
         sides = sorted((max(_side(last.detection.box), 1e-6), max(_side(box), 1e-6)))
-        distance = float(np.hypot(*(_centre(box) - _centre(last.detection.box)))) / sides[1]
-        return distance <= limit.dash and sides[1] / sides[0] <= limit.dash_growth
+        return _distance(last.detection.box, box) <= reach and sides[1] / sides[0] <= limit.dash_growth
 
     def _cost(self, track: _Open, box: Box, now: float) -> float:
         """Overlap missing, distance in sides, log ratio of sides and waiting, summed; _FORBIDDEN beyond the gates."""
@@ -227,9 +228,9 @@ class Tracker:
         stride = float(np.hypot(*motion)) / side
         motion = motion * min(1.0, limit.dash / stride) if stride > 0 else motion
         expected = _moved(last, motion)
-        distance = float(np.hypot(*(_centre(box) - _centre(expected)))) / max(side, _side(box))
+        distance = _distance(expected, box)
         reach = min(limit.max_reach, limit.reach + limit.reach_per_second * elapsed)
-        if distance > reach or growth > math.log(limit.max_growth):
+        if min(distance, _distance(last, box)) > reach or growth > math.log(limit.max_growth):
             return _FORBIDDEN
         return 1 - overlap(expected, box) + distance + growth + limit.wait * track.missed
 
@@ -273,6 +274,11 @@ def _extend(track: _Open, sighting: Sighting) -> None:
 
 def _centre(box: Box) -> NDArray[np.float64]:
     return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
+
+
+def _distance(a: Box, b: Box) -> float:
+    """Between the centres, in sides of the larger box."""
+    return float(np.hypot(*(_centre(a) - _centre(b)))) / max(_side(a), _side(b), 1e-6)
 
 
 def _side(box: Box) -> float:
