@@ -15,8 +15,10 @@ import typer
 
 import ffpipe
 from ffpipe.manifests.errors import FfpipeError, StorageError, UsageError
+from ffpipe.pipeline import output
 from ffpipe.pipeline.commands import configured
 from ffpipe.pipeline.config import ExtractConfig, ScoreConfig, TrainConfig
+from ffpipe.pipeline.output import Progress, print_verdicts
 from ffpipe.pipeline.workspace import Workspace
 
 INTERRUPTED = 130
@@ -74,9 +76,8 @@ def extract(
     Run the same command again to resume, or to add inputs.
     """
     from ffpipe.pipeline import extract as job
-    from ffpipe.pipeline.output import progress
 
-    with progress("extract") as advance:
+    with Progress("extract", console=CONSOLE) as advance:
         result = job.extract(source, settings, Workspace.find(workspace), say, advance)
     for path, status, reason in result.failures[:SHOWN_FAILURES]:
         say(f"{status}: {path}: {reason}")
@@ -108,9 +109,8 @@ def train(settings: TrainConfig, workspace: WorkspaceOption = None, json_output:
     Run the same command again to resume an interrupted run exactly.
     """
     from ffpipe.pipeline import train as job
-    from ffpipe.pipeline.output import progress
 
-    with progress("train") as advance:
+    with Progress("train", "steps", console=CONSOLE) as advance:
         result = job.train(settings, Workspace.find(workspace), say, advance)
     say(f"model in {result.directory}")
     say("next: ffpipe score videos/ --out report.parquet")
@@ -136,14 +136,14 @@ def score(
     Every input gets one row, also one that fails. Exit code: 0 no input failed, 3 some did, 4 all did.
     """
     from ffpipe.pipeline import score as job
-    from ffpipe.pipeline.output import print_verdicts, progress, rows_as_json
+    from ffpipe.pipeline.tables import to_json
 
-    with progress("score") as advance:
+    with Progress("score", console=CONSOLE) as advance:
         result = job.score(paths, settings, Workspace.find(workspace), out=out, say=say, advance=advance)
     if json_output:
-        typer.echo(rows_as_json(result.report))
+        typer.echo(to_json(result.report, result.provenance))
     else:
-        print_verdicts(result.report)
+        print_verdicts(result.report.to_pylist(), CONSOLE, SHOWN_VERDICTS)
     return result.exit_code
 
 
@@ -226,9 +226,16 @@ def purge(
 SHOWN_FAILURES = 10
 
 
+#: Rows of the report that score prints; all of them are in the report's file.
+SHOWN_VERDICTS = 50
+
+#: One console, so that lines and the moving bar do not overwrite each other.
+CONSOLE = output.make_console()
+
+
 def say(line: str) -> None:
     """A line for people, on standard error; standard output is data."""
-    typer.echo(line, err=True)
+    output.say(line, CONSOLE)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import inspect
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
@@ -83,7 +83,8 @@ def _help(field: FieldInfo) -> str:
 def _alternatives(field: FieldInfo) -> list[Any]:
     kind = field.annotation
     members = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-    return [member for member in members if member is not type(None)]
+    bare = [member.__origin__ if get_origin(member) is Annotated else member for member in members]
+    return [member for member in bare if member is not type(None)]
 
 
 def _option_type(field: FieldInfo) -> Any:

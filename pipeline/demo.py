@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.pipeline.config import ExtractConfig, ScoreConfig, TrainConfig
-from ffpipe.pipeline.medium import Say
+from ffpipe.pipeline.output import Progress, Say, print_verdicts
 from ffpipe.pipeline.workspace import Workspace
 
 Image = npt.NDArray[np.uint8]
@@ -218,7 +218,6 @@ def _filming(forged: bool) -> Callable[[Path, np.random.Generator], None]:
 def run(folder: Path, seed: int, say: Say) -> int:
     """Make the clips, extract, train, score and print the verdicts; returns the exit code of scoring."""
     from ffpipe.pipeline.extract import extract
-    from ffpipe.pipeline.output import print_verdicts, progress
     from ffpipe.pipeline.score import score
     from ffpipe.pipeline.train import train
 
@@ -229,18 +228,18 @@ def run(folder: Path, seed: int, say: Say) -> int:
     say(f"1/4 making clips from one photograph in {folder}")
     make_clips(folder, seed, say)
     say("2/4 ffpipe extract dataset/ --frames 12")
-    with progress("extract") as advance:
+    with Progress("extract") as advance:
         extract(
             folder / "dataset", ExtractConfig.build({"name": "demo", "frames": 12}), workspace, say, advance
         )
     say("3/4 ffpipe train --model sfcl-hcmf --recipe quick")
-    with progress("train") as advance:
+    with Progress("train", "steps") as advance:
         trained = train(TrainConfig.build(_TRAINING), workspace, say, advance)
     say("4/4 ffpipe score videos/ --out report.parquet")
     out = folder / "report.parquet"
-    with progress("score") as advance:
+    with Progress("score") as advance:
         scored = score([str(folder / "videos")], ScoreConfig(), workspace, out=out, say=say, advance=advance)
-    print_verdicts(scored.report)
+    print_verdicts(scored.report.to_pylist())
     say(f"report: {out}\nmodel: {trained.directory}\nclips: {folder}\ntook {time.monotonic() - began:.0f} s")
     say(HONESTY)
     return scored.exit_code

@@ -22,13 +22,12 @@ from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.engine import Chunk, Worker, create_engine
 from ffpipe.pipeline.hashing import HashCache, Hashed, hash_inputs
 from ffpipe.pipeline.medium import (
-    Advance,
     MediumReader,
     MediumResult,
-    Say,
     blank,
     for_entry,
 )
+from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.plan import MediumItem
 from ffpipe.pipeline.workspace import Workspace, bind_job, name_for
 from ffpipe.stages.crop import CropSettings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ffpipe.manifests.errors import MediaError
@@ -137,10 +136,3 @@ def changed(item: MediumItem) -> str | None:
     except OSError as error:
         return f"the file could not be read again after decoding: {error.strerror}"
     return None if now == item.sha256 else "the file changed while it was processed"
-
-
-Say = Callable[[str], None]
-"""Takes one line for people."""
-
-Advance = Callable[[int, int, str], None]
-"""Takes inputs done, inputs in all, and a short note."""
