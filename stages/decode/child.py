@@ -1,0 +1,114 @@
+"""The decoding child: one process that opens media for its parent, one after another, and can be killed.
+
+Started by `sandbox.DecodeSandbox` alone. It imports decoders and NumPy, never a deep-learning library. A Python
+error that is not the medium's fault ends it with a traceback, which the parent reports as a crash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import asdict
+
+from ffpipe.manifests.errors import MediaError
+from ffpipe.stages.decode import Decoding, Limits, load_decoder
+from ffpipe.stages.decode.channel import SLOTS, Channel, ChannelClosed, Message, SharedPictures
+from ffpipe.stages.decode.contract import Backend, Picture
+from ffpipe.stages.decode.protection import bound_cpu, bound_resources, cut_network, die_with_parent
+from ffpipe.stages.sampling import Sampling
+
+
+def main(arguments: list[str]) -> None:
+    """Protect this process, then serve until the parent closes the channel.
+
+    Arguments: parent's process id, socket descriptor, shared memory descriptor, decoder, limits as JSON.
+    """
+    parent, channel_end, shared, decoder, bounds = arguments
+    die_with_parent(int(parent))
+    network = cut_network()
+    limits = Limits(**json.loads(bounds))
+    bound_resources(limits.memory_bytes)
+    channel = Channel(socket.socket(fileno=int(channel_end)))
+    pictures = SharedPictures(int(shared), limits.max_pixels)
+    server = _Server(channel, pictures, load_decoder(decoder), limits)
+    channel.send(kind="ready", network=network, memory_bytes=limits.memory_bytes)
+    try:
+        server.serve()
+    except ChannelClosed:
+        return
+
+
+class _Stopped(Exception):
+    """The parent wants no more of this medium."""
+
+
+class _Server:
+    """Answers `open` with a header, pictures and an end, or with an error."""
+
+    def __init__(self, channel: Channel, pictures: SharedPictures, backend: Backend, limits: Limits) -> None:
+        self._channel = channel
+        self._pictures = pictures
+        self._backend = backend
+        self._limits = limits
+        self._free: list[int] = []
+
+    def serve(self) -> None:
+        """One medium after another."""
+        while True:
+            request = self._channel.receive()
+            if request["kind"] != "open":
+                continue  # a slot given back, or a stop, that crossed the end of its medium
+            try:
+                self._decode(request)
+            except MediaError as error:
+                out_of_memory = isinstance(error.__cause__, MemoryError)
+                self._channel.send(
+                    kind="error", status=error.status, reason=error.reason, worn_out=out_of_memory
+                )
+                if out_of_memory:
+                    return
+
+    def _decode(self, request: Message) -> None:
+        self._free = list(range(SLOTS))
+        bound_cpu(self._limits.cpu_seconds)
+        sampling = Sampling(**request["sampling"]) if request["sampling"] else None
+        with Decoding(os.fsencode(request["path"]), sampling, self._backend, self._limits) as decoding:
+            bound_cpu(self._limits.cpu_seconds + self._limits.allowance(decoding.duration))
+            self._channel.send(kind="header", probe=asdict(decoding.probe), targets=decoding.targets)
+            try:
+                for picture in decoding.pictures():
+                    self._give(picture)
+            except _Stopped:
+                pass
+            self._channel.send(
+                kind="end",
+                probe=asdict(decoding.probe),
+                covered=decoding.covered,
+                partial_reason=decoding.partial_reason,
+            )
+
+    def _give(self, picture: Picture) -> None:
+        slot = self._free_slot()
+        picture.render(self._pictures.view(slot, picture.height, picture.width))
+        self._channel.send(
+            kind="picture",
+            slot=slot,
+            index=picture.index,
+            pts=picture.pts_seconds,
+            width=picture.width,
+            height=picture.height,
+        )
+
+    def _free_slot(self) -> int:
+        """A place for a picture, waiting for the parent to give one back.
+
+        Raises:
+            _Stopped: the parent wants no more.
+        """
+        while self._channel.pending() or not self._free:
+            message = self._channel.receive()
+            if message["kind"] == "stop":
+                raise _Stopped
+            self._free.append(int(message["slot"]))
+        return self._free.pop()

@@ -1,0 +1,117 @@
+"""Decodes one medium in this process: what is kept of it, how much of what was asked for, and why not all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from types import TracebackType
+
+import numpy as np
+
+from ffpipe.manifests.errors import MediaError
+from ffpipe.manifests.records import Probe, Status
+from ffpipe.stages.decode.contract import Backend, Frame, Limits, Picture
+from ffpipe.stages.decode.gate import open_source
+from ffpipe.stages.sampling import Sampling
+
+
+class Decoding:
+    """An opened medium: iterate it once for its frames, upright RGB; close it, or use it as a context.
+
+    probe holds the header's facts, targets how many looks were asked for (for every frame: the frames that
+    the file lists), decoded the distinct frames given so far, and covered the targets that they answer.
+    partial_reason says after the last frame why some targets have none; None where all have one.
+    """
+
+    def __init__(
+        self,
+        path: str | bytes | os.PathLike[str],
+        sampling: Sampling | None,
+        backend: Backend,
+        limits: Limits,
+    ) -> None:
+        """Open and check a medium; no frame is decoded yet.
+
+        Raises:
+            MediaError: as `gate.open_source` and `video.open_video`.
+        """
+        self.probe: Probe
+        self.decoded = 0
+        self.covered = 0
+        self.partial_reason: str | None = None
+        self._stack = ExitStack()
+        with ExitStack() as opening:
+            source = opening.enter_context(open_source(os.path.abspath(os.fsencode(path)), limits))  # noqa: PTH100
+            if source.kind == "image":
+                from ffpipe.stages.decode.image import read_image
+
+                self.probe, still = read_image(source, limits)
+                self.targets = 1
+                self._faults: list[str] = []
+                self._pictures: Iterator[tuple[Picture, int]] = iter([(still, 1)])
+            else:
+                from ffpipe.stages.decode.video import open_video
+
+                video = opening.enter_context(open_video(source, sampling, limits))
+                self.probe, self.targets, self._faults = video.probe, video.expected, video.faults
+                self._pictures = backend.pictures(video)
+            self._stack = opening.pop_all()
+
+    @property
+    def duration(self) -> float:
+        """Seconds, 0 for an image."""
+        return self.probe.duration or 0.0
+
+    def pictures(self) -> Iterator[Picture]:
+        """The pictures that are kept, not RGB yet.
+
+        Raises:
+            MediaError: unreadable where not one picture can be decoded; too_large past a limit.
+        """
+        try:
+            for picture, hits in self._pictures:
+                self._note(picture)
+                self.decoded += 1
+                self.covered += hits
+                yield picture
+        except MemoryError as error:
+            raise MediaError(Status.TOO_LARGE, "decoding it needs more memory than the limit") from error
+        if not self.decoded:
+            raise MediaError(Status.UNREADABLE, f"no picture could be decoded: {self._cause()}")
+        if self.covered < self.targets:
+            self.partial_reason = f"decoded {self.covered} of {self.targets} sampled frames: {self._cause()}"
+
+    def _note(self, picture: Picture) -> None:
+        """What only a decoded picture tells: the size upright and the rotation."""
+        if self.decoded == 0:
+            rotation = getattr(picture, "rotation", self.probe.rotation)
+            self.probe = replace(self.probe, width=picture.width, height=picture.height, rotation=rotation)
+
+    def _cause(self) -> str:
+        if not self._faults:
+            return f"the pictures end before the {self.duration:.2f} s that the header promises"
+        more = f" (and {len(self._faults) - 1} more faults)" if len(self._faults) > 1 else ""
+        return f"{self._faults[0]}{more}"
+
+    def __iter__(self) -> Iterator[Frame]:
+        buffer = np.empty(0, np.uint8)
+        for picture in self.pictures():
+            size = picture.width * picture.height * 3
+            buffer = buffer if buffer.size >= size else np.empty(size, np.uint8)
+            rgb = buffer[:size].reshape(picture.height, picture.width, 3)
+            picture.render(rgb)
+            yield Frame(picture.index, picture.pts_seconds, rgb)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._stack.close()
+
+    def __enter__(self) -> Decoding:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

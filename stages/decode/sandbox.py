@@ -1,0 +1,301 @@
+"""Decodes hostile media safely: in a child process that is bounded, watched, and killed when it misbehaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+
+import ffpipe
+from ffpipe.manifests.errors import MediaError, UsageError
+from ffpipe.manifests.records import Probe, Status
+from ffpipe.stages.decode import DECODERS, DEFAULT_DECODER
+from ffpipe.stages.decode.channel import (
+    Channel,
+    ChannelClosed,
+    ChannelTimeout,
+    Message,
+    SharedPictures,
+    create_shared,
+)
+from ffpipe.stages.decode.contract import Frame, Limits
+from ffpipe.stages.decode.protection import Protection
+from ffpipe.stages.sampling import Sampling
+
+#: Media decoded by one child before a fresh one takes over: old decoders leak.
+RECYCLE_AFTER = 500
+#: Seconds that a child may take to start, on a crowded machine.
+_START_SECONDS = 120.0
+#: Seconds that a child gets to drop a medium that nobody wants to the end, before it is killed.
+_STOP_SECONDS = 1.0
+#: The child finds this very package, and nothing in the current folder.
+_BOOT = (
+    "import sys; root = sys.argv.pop(1); root in sys.path or sys.path.insert(0, root); "
+    "from ffpipe.stages.decode.child import main; main(sys.argv[1:])"
+)
+#: One thread each, few memory arenas (address space is bounded), local files only, and silence.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "OPENCV_LOG_LEVEL": "OFF",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",
+}
+
+
+class DecodeSandbox:
+    """Owns one decoding child, used for medium after medium and replaced when it fails or wears out.
+
+    Use it as a context, from one thread that outlives it. One medium is open at a time: opening the next
+    drops the one before.
+    """
+
+    def __init__(
+        self,
+        decoder: str = DEFAULT_DECODER,
+        limits: Limits | None = None,
+        recycle_after: int = RECYCLE_AFTER,
+    ) -> None:
+        """No child is started yet.
+
+        Raises:
+            UsageError: unknown decoder.
+        """
+        if decoder not in DECODERS:
+            raise UsageError(f"no decoder {decoder!r}; there are {', '.join(DECODERS)}")
+        self.decoder = decoder
+        self.limits = limits or Limits()
+        self._recycle_after = recycle_after
+        self._child: _Child | None = None
+        self._medium: DecodedMedia | None = None
+
+    def open(self, path: str | bytes | os.PathLike[str], sampling: Sampling | None = None) -> DecodedMedia:
+        """Open a medium in the child; without sampling, what scoring looks at is taken.
+
+        Raises:
+            MediaError: the medium cannot be used, or the child died or stalled over it.
+        """
+        if self._medium is not None:
+            self._medium.close()
+        child = self._ready_child()
+        child.media += 1
+        child.channel.send(
+            kind="open",
+            path=os.fsdecode(os.path.abspath(os.fsencode(path))),  # noqa: PTH100 - names need not be UTF-8
+            sampling=asdict(sampling) if sampling else None,
+        )
+        self._medium = DecodedMedia(child, self.limits)
+        return self._medium
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child, started if need be."""
+        return self._ready_child().process.pid
+
+    @property
+    def protection(self) -> Protection:
+        """What the child reports of its own protection."""
+        return self._ready_child().protection
+
+    def _ready_child(self) -> _Child:
+        child = self._child
+        if child is not None and (not child.usable() or child.media >= self._recycle_after):
+            self.close()
+        if self._child is None:
+            self._child = _Child(self.decoder, self.limits)
+        return self._child
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.end()
+        self._child = self._medium = None
+
+    def __enter__(self) -> DecodeSandbox:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class DecodedMedia:
+    """A medium open in a sandbox: iterate it once for its frames.
+
+    probe holds the header's facts, targets how many looks were asked for (for every frame: the frames that
+    the file lists), decoded the distinct frames given so far, covered the targets that they answer, and
+    partial_reason, after the last frame, why some targets have none. A frame's rgb is overwritten once the
+    next frame is asked for.
+
+    The time-out counts only the time spent waiting for the child, not what is done with its frames.
+    """
+
+    def __init__(self, child: _Child, limits: Limits) -> None:
+        """Wait for the header.
+
+        Raises:
+            MediaError: the medium cannot be used, or the child died or stalled over it.
+        """
+        self._child = child
+        self._patience = limits.wall_seconds
+        self._limit = limits.wall_seconds
+        self._finished = False
+        header = self._receive("header")
+        self.probe = Probe(**header["probe"])
+        self.targets = int(header["targets"])
+        self.decoded = 0
+        self.covered = 0
+        self.partial_reason: str | None = None
+        extra = limits.allowance(self.probe.duration or 0.0)
+        self._patience += extra
+        self._limit += extra
+
+    def __iter__(self) -> Iterator[Frame]:
+        while not self._finished:
+            message = self._receive("picture", "end")
+            if message["kind"] == "end":
+                self._finished = True
+                self.probe = Probe(**message["probe"])
+                self.covered = int(message["covered"])
+                self.partial_reason = message["partial_reason"]
+                self._child.pictures.trim()
+                return
+            slot = int(message["slot"])
+            rgb = self._child.pictures.view(slot, int(message["height"]), int(message["width"]))
+            self.decoded += 1
+            yield Frame(int(message["index"]), float(message["pts"]), rgb)
+            if not self._finished:
+                self._give_back(slot)
+
+    def _give_back(self, slot: int) -> None:
+        with suppress(ChannelClosed):  # the child's end shows where its next message is waited for
+            self._child.channel.send(kind="free", slot=slot)
+
+    def _receive(self, *kinds: str) -> Message:
+        """The next message of the child; anything but the kinds is its failure, or the medium's."""
+        began = time.monotonic()
+        try:
+            message = self._child.channel.receive(max(self._patience, 0.001))
+        except ChannelTimeout as error:
+            self._fail()
+            raise MediaError(Status.TIMEOUT, f"no answer from the decoder in {self._limit:.0f} s") from error
+        except ChannelClosed as error:
+            self._finished = True
+            raise self._child.obituary() from error
+        self._patience -= time.monotonic() - began
+        if message["kind"] == "error":
+            self._finished = True
+            if message["worn_out"]:
+                self._child.kill()
+            raise MediaError(message["status"], message["reason"])
+        if message["kind"] not in kinds:
+            self._fail()
+            raise MediaError(Status.CRASHED, f"the decoder answered {message['kind']!r} out of turn")
+        return message
+
+    def _fail(self) -> None:
+        self._finished = True
+        self._child.kill()
+
+    def close(self) -> None:
+        """Drop what is left of the medium; a child that does not let go of it soon is killed."""
+        if self._finished:
+            return
+        self._finished = True
+        deadline = time.monotonic() + _STOP_SECONDS
+        try:
+            self._child.channel.send(kind="stop")
+            while self._child.channel.receive(max(deadline - time.monotonic(), 0.001))["kind"] == "picture":
+                continue
+        except (ChannelClosed, ChannelTimeout):
+            self._child.kill()
+
+    def __enter__(self) -> DecodedMedia:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Child:
+    """One child process with its channel, its shared pictures and its last words."""
+
+    def __init__(self, decoder: str, limits: Limits) -> None:
+        self.media = 0
+        self._words = os.memfd_create("ffpipe-stderr", os.MFD_CLOEXEC)
+        shared = create_shared(limits.max_pixels)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = _start(theirs, shared, self._words, decoder, limits)
+        self.channel = Channel(ours)
+        self.pictures = SharedPictures(shared, limits.max_pixels)
+        os.close(shared)
+        try:
+            ready = self.channel.receive(_START_SECONDS)
+        except (ChannelClosed, ChannelTimeout) as error:
+            raise self.obituary("the decoding child does not start") from error
+        self.protection = Protection(str(ready["network"]), int(ready["memory_bytes"]))
+
+    def usable(self) -> bool:
+        """Whether the child lives."""
+        return self.process.poll() is None
+
+    def obituary(self, what: str = "the decoder died") -> MediaError:
+        """Why the child ended; one that closed its channel yet lives on is killed."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_STOP_SECONDS)
+        self.kill()
+        code = self.process.returncode
+        if code == -signal.SIGXCPU:
+            return MediaError(Status.TIMEOUT, "the decoder used up its CPU seconds")
+        cause = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        lines = os.pread(self._words, 1 << 16, 0).decode(errors="replace").strip().splitlines()
+        return MediaError(Status.CRASHED, f"{what} ({cause}){': ' + lines[-1] if lines else ''}")
+
+    def kill(self) -> None:
+        """End the child at once, whatever it does."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        self.channel.close()
+
+    def end(self) -> None:
+        """Kill the child and free what belongs to it; pictures already given stay valid."""
+        self.kill()
+        os.close(self._words)
+
+
+def _start(
+    theirs: socket.socket, shared: int, words: int, decoder: str, limits: Limits
+) -> subprocess.Popen[bytes]:
+    root = str(Path(ffpipe.__file__).resolve().parent.parent)
+    settings = [str(os.getpid()), str(theirs.fileno()), str(shared), decoder, json.dumps(asdict(limits))]
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", _BOOT, root, *settings],
+        stdin=subprocess.DEVNULL,
+        stdout=words,
+        stderr=words,
+        pass_fds=(theirs.fileno(), shared),
+        cwd="/",
+        env=os.environ | _ENVIRONMENT,
+        start_new_session=True,
+    )
+
+
+def active_protection() -> str:
+    """One line on what protects this machine from hostile media, as a child started now reports it."""
+    with DecodeSandbox() as sandbox:
+        return sandbox.protection.describe()
