@@ -1,0 +1,184 @@
+r"""Result tables as files: Parquet, CSV, JSON or JSON lines by suffix, whole or not at all, with their provenance.
+
+Where the provenance is: in Parquet the schema metadata `ffpipe.provenance` (JSON), in JSON the object
+`provenance` beside `rows`; a CSV or JSON lines file has `<name>.provenance.json` beside it.
+
+Bytes (a path as the file system has it) are bytes in Parquet. In text they are printable ASCII with `\\` for a
+backslash and `\xNN` for every other byte; a first character that a spreadsheet would take for a formula is
+written as `\xNN` too. Other CSV text that begins like a formula gets a leading apostrophe. In JSON `<`, `>` and
+`&` are written as \u escapes, so that a report pasted into a page stays text. Numbers that are none are null.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ffpipe.manifests.errors import StorageError, UsageError
+from ffpipe.manifests.shards import write_atomic
+
+PROVENANCE_KEY = b"ffpipe.provenance"
+
+#: What spreadsheets take for the start of a formula, ASCII and full width.
+_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+_JSON_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
+
+
+def check_output(path: Path) -> None:
+    """Refuse, before any work, an output that cannot be written: wrong suffix, a folder, no such folder."""
+    if path.suffix.lower() not in _WRITERS:
+        raise UsageError(
+            f"--out {path}: unknown suffix {path.suffix!r}; allowed: {', '.join(sorted(_WRITERS))}"
+        )
+    if path.is_dir():
+        raise UsageError(f"--out {path}: is a folder; give a file name in it")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--out {path}: the folder {path.absolute().parent} does not exist")
+
+
+def companion(path: Path, table: str) -> Path:
+    """Where a report's other table goes: `report.csv` has `report.tracks.csv` beside it."""
+    return path.with_name(f"{path.stem}.{table}{path.suffix}")
+
+
+def with_provenance(table: pa.Table, provenance: Mapping[str, Any]) -> pa.Table:
+    """The table with its provenance in the schema metadata, where every writer here looks for it."""
+    stored = {PROVENANCE_KEY: json.dumps(provenance, default=str).encode()}
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), **stored})
+
+
+def provenance_of(table: pa.Table) -> dict[str, Any]:
+    """The provenance that a table carries; empty where it carries none."""
+    stored = (table.schema.metadata or {}).get(PROVENANCE_KEY)
+    return dict(json.loads(stored)) if stored else {}
+
+
+def write_report(path: Path, tables: Mapping[str, pa.Table]) -> list[Path]:
+    """Write `report` to `path` and the other tables beside it; the report last, so that it is never alone.
+
+    Returns the files written, the report first. Raises StorageError naming the file that could not be written; its
+    old content is intact.
+    """
+    written: list[Path] = []
+    for name in [*(n for n in tables if n != "report"), "report"]:
+        target = path if name == "report" else companion(path, name)
+        written = [*write_table(target, tables[name]), *written]
+    return written
+
+
+def write_table(path: Path, table: pa.Table) -> list[Path]:
+    """Write one table in the format of its suffix, the old file whole until the new one is.
+
+    Returns the files written. Raises UsageError for the suffix, StorageError.
+    """
+    check_output(path)
+    suffix = path.suffix.lower()
+    content = _WRITERS[suffix](table)
+    written = [path]
+    if suffix in _WITHOUT_ROOM:
+        beside = _beside(path)
+        write_atomic(beside, (_dumps(provenance_of(table), indent=1) + "\n").encode())
+        written.append(beside)
+    write_atomic(path, content)
+    return written
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.provenance.json")
+
+
+def to_json(table: pa.Table) -> str:
+    """The JSON document of a table, `provenance` and `rows`, one line per row."""
+    rows = ",\n".join(_dumps(row) for row in text_rows(table))
+    return f'{{"provenance": {_dumps(provenance_of(table))},\n"rows": [\n{rows}\n]}}\n'
+
+
+def text_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows ready for text formats: bytes escaped, numbers that are none null."""
+    return [{name: _plain(value) for name, value in row.items()} for row in table.to_pylist()]
+
+
+def escape_bytes(value: bytes) -> str:
+    r"""Bytes as printable ASCII, reversible: `\\` and `\xNN`; never begins like a formula."""
+    shown = [_shown(byte) for byte in value]
+    if shown and shown[0] in _FORMULA_STARTS:
+        shown[0] = f"\\x{value[0]:02x}"
+    return "".join(shown)
+
+
+def _shown(byte: int) -> str:
+    if byte == ord("\\"):
+        return "\\\\"
+    return chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return escape_bytes(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _dumps(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, allow_nan=False, default=str).translate(_JSON_ESCAPES)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue()
+
+
+def _json(table: pa.Table) -> bytes:
+    return to_json(table).encode()
+
+
+def _json_lines(table: pa.Table) -> bytes:
+    return "".join(f"{_dumps(row)}\n" for row in text_rows(table)).encode()
+
+
+def _csv(table: pa.Table) -> bytes:
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows([_cell(value) for value in row.values()] for row in text_rows(table))
+    return sink.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+_WRITERS: dict[str, Callable[[pa.Table], bytes]] = {
+    ".parquet": _parquet,
+    ".csv": _csv,
+    ".json": _json,
+    ".jsonl": _json_lines,
+}
+_WITHOUT_ROOM = (".csv", ".jsonl")
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """The provenance of a table that `write_table` wrote. Raises StorageError where there is none."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            return dict(json.loads(pq.read_schema(path).metadata[PROVENANCE_KEY]))
+        if path.suffix.lower() == ".json":
+            return dict(json.loads(path.read_bytes())["provenance"])
+        return dict(json.loads(_beside(path).read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{path}: no provenance found in it: {error}") from error
