@@ -1,0 +1,136 @@
+"""Faces to network batches: fetch, augment, resize and stack, in threads ahead of the step that uses them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ffpipe.pipeline.faces import Face, FaceSource, Rows
+from ffpipe.pipeline.sampler import Sampler
+from ffpipe.stages.augment import Augmentation, augment, draw_generator
+from ffpipe.stages.infer import to_input
+
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """image (B,3,S,S) in [0,1]; sida (B,2304), or None for a detector without it; label (B,), 0 real, 1 fake."""
+
+    image: Tensor
+    sida: Tensor | None
+    label: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device, copied without waiting where that is possible."""
+        if device.type == "cpu":
+            return self
+        tensors = [t.pin_memory().to(device, non_blocking=True) for t in (self.image, self.label)]
+        sida = None if self.sida is None else self.sida.pin_memory().to(device, non_blocking=True)
+        return Batch(tensors[0], sida, tensors[1])
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInput:
+    """What a detector reads: the side of its square image in pixels, and whether it reads D."""
+
+    size: int
+    needs_sida: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrainBatches:
+    """Training batches of an epoch for one rank."""
+
+    source: FaceSource
+    sampler: Sampler
+    network: NetworkInput
+    augmentation: Augmentation
+    threads: int = 0
+    rank: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return self.sampler.steps
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from step `start` on; equal to those of an epoch run from its beginning."""
+        order = self.sampler.order(epoch)
+
+        def prepare(step: int) -> Batch:
+            draws = self.sampler.batch(order, step, self.rank)
+            found = self.source.fetch(draws.rows.tolist())
+            drawn = zip(found, draws.rows.tolist(), draws.copies.tolist(), strict=True)
+            faces = [self._augmented(face, epoch, row, copy) for face, row, copy in drawn]
+            return _stack(faces, self.source.table.label[draws.rows], self.network)
+
+        yield from _ahead(prepare, range(start, self.steps), self.threads)
+
+    def _augmented(self, face: Face, epoch: int, row: int, copy: int) -> Face:
+        generator = draw_generator(self.sampler.seed, epoch, row, copy)
+        sida = face.sida if self.network.needs_sida else None
+        crop, changed = augment(face.crop, sida, self.augmentation, generator)
+        return Face(crop, face.sida if changed is None else changed)
+
+
+@dataclass(frozen=True, slots=True)
+class EvalBatches:
+    """Untouched faces in a fixed order, for validation; `rows` has one entry a face."""
+
+    source: FaceSource
+    rows: Rows
+    network: NetworkInput
+    batch_size: int
+    threads: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Batches in all."""
+        return -(-len(self.rows) // self.batch_size)
+
+    def batches(self, steps: Sequence[int] | None = None) -> Iterator[tuple[slice, Batch]]:
+        """The batches (all, or those numbered), each with the places of its faces in `rows`."""
+
+        def prepare(step: int) -> tuple[slice, Batch]:
+            place = slice(step * self.batch_size, min((step + 1) * self.batch_size, len(self.rows)))
+            rows = self.rows[place]
+            labels = self.source.table.label[rows]
+            return place, _stack(self.source.fetch(rows.tolist()), labels, self.network)
+
+        yield from _ahead(prepare, range(self.steps) if steps is None else steps, self.threads)
+
+
+def _stack(faces: Sequence[Face], labels: npt.NDArray[np.int8], network: NetworkInput) -> Batch:
+    image = torch.stack([to_input(face.crop, network.size) for face in faces])  # (B,3,S,S)
+    sida = torch.from_numpy(np.stack([face.sida for face in faces])) if network.needs_sida else None
+    return Batch(image, sida, torch.from_numpy(labels.astype(np.int64)))
+
+
+def _ahead(prepare: Callable[[int], _R], steps: Sequence[int], threads: int) -> Iterator[_R]:
+    """`prepare(step)` for each step in order, computed up to twice `threads` steps ahead; 0 computes on demand."""
+    if not threads:
+        yield from map(prepare, steps)
+        return
+    pending: deque[Future[_R]] = deque()
+    with ThreadPoolExecutor(threads, "faces") as pool:
+        try:
+            for step in steps:
+                pending.append(pool.submit(prepare, step))
+                if len(pending) > 2 * threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,118 @@
+"""What validation says of a model: frame AUC, video scores by the scoring job's own rule, thresholds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from ffpipe.pipeline.batches import EvalBatches
+from ffpipe.pipeline.faces import FaceTable, Rows, largest_per_frame
+from ffpipe.stages.aggregate import Rule, Thresholds, choose_thresholds, score_tracks, video_score
+from ffpipe.stages.infer import Precision, probability
+from ffpipe.stages.metrics import auc
+
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoResult:
+    """A validation video and its score; score is None where no track had enough frames."""
+
+    media_id: str
+    group: str
+    label: int
+    score: float | None
+    tracks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Held-out faces: all of them are scored, and the largest of each frame make the frame figures."""
+
+    batches: EvalBatches
+    rule: Rule = Rule()
+
+    @property
+    def table(self) -> FaceTable:
+        """The table that the faces are rows of."""
+        return self.batches.source.table
+
+    @property
+    def rows(self) -> Rows:
+        """The faces, in the order in which they are scored."""
+        return self.batches.rows
+
+    def figures(self, logits: Logits) -> dict[str, Any]:
+        """Frame loss (nats) and AUC over the largest face of each frame, and video AUC; None where undefined."""
+        main = np.isin(self.rows, largest_per_frame(self.table, self.rows))
+        labels, values = self.table.label[self.rows][main], logits[main].astype(np.float64)
+        videos = [video for video in self.videos(logits) if video.score is not None]
+        return {
+            "val_loss": float(np.logaddexp(0, np.where(labels == 1, -values, values)).mean()),
+            "val_auc": _auc(labels, values),
+            "val_video_auc": _auc([v.label for v in videos], [v.score for v in videos]),
+        }
+
+    def videos(self, logits: Logits) -> list[VideoResult]:
+        """Each medium's score, gathered over its tracks as in scoring."""
+        scores, table = probability(logits), self.table
+        results = []
+        media = table.medium[self.rows]
+        for medium in np.unique(media):
+            places = np.flatnonzero(media == medium)
+            rows = self.rows[places]
+            results.append(self._video(int(medium), rows, scores[places]))
+        return results
+
+    def _video(self, medium: int, rows: Rows, scores: Logits) -> VideoResult:
+        table = self.table
+        frames = len(np.unique(table.frame[rows]))
+        name, group = table.media[medium], table.groups[medium]
+        ids, pts = table.track[rows].tolist(), table.pts[rows].tolist()
+        tracks = score_tracks(ids, pts, scores.tolist(), name, self.rule, frames)
+        video = video_score(tracks, self.rule, frames)
+        return VideoResult(name, group, int(table.label[rows[0]]), video.score, video.n_eligible)
+
+    def thresholds(self, logits: Logits, seed: int) -> Thresholds:
+        """Thresholds from the video scores."""
+        videos = [video for video in self.videos(logits) if video.score is not None]
+        return choose_thresholds(
+            [v.score or 0.0 for v in videos],
+            [v.label for v in videos],
+            [v.group for v in videos],
+            [v.tracks for v in videos],
+            seed=seed,
+        )
+
+
+def _auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
+    area = auc(labels, scores)
+    return None if math.isnan(area) else area
+
+
+def score_faces(
+    model: nn.Module, batches: EvalBatches, device: torch.device, precision: Precision = "float32"
+) -> Logits:
+    """Logits (n,), fake minus real, of all faces; with several ranks each scores a share and all get the whole.
+
+    The model is left in evaluation mode.
+    """
+    world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
+    logits = torch.zeros(len(batches.rows), device=device)
+    model.eval()
+    with torch.inference_mode():
+        for place, batch in batches.batches(range(rank, batches.steps, world)):
+            given = batch.to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                output = model(given.image, given.sida)  # (B,2)
+            logits[place] = (output[:, 1] - output[:, 0]).float()
+    if world > 1:
+        dist.all_reduce(logits)
+    return logits.cpu().numpy()

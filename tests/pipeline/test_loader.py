@@ -1,0 +1,202 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_faces import MadeFaces, crop, write_dataset
+
+from ffpipe.manifests.errors import IntegrityError
+from ffpipe.manifests.records import Label, Split
+from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches
+from ffpipe.pipeline.faces import balancing_copies
+from ffpipe.pipeline.loader import Labelled, ShardFaces
+from ffpipe.pipeline.packed import PackedFaces, pack
+from ffpipe.pipeline.sampler import Sampler
+from ffpipe.stages.augment import Augmentation
+from ffpipe.stages.infer import to_input
+from ffpipe.stages.statistics import face_sida
+
+NETWORK = NetworkInput(size=32, needs_sida=True)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    clips = [(f"g{i // 2}", Label(i % 2), Split.TRAIN) for i in range(4)]
+    return write_dataset(tmp_path / "made", clips, frames=3)
+
+
+@pytest.fixture
+def media():
+    return {f"{i:032x}": Labelled(i % 2, f"g{i // 2}") for i in range(4)}
+
+
+def test_every_face_is_found_with_its_own_pixels_and_statistics(dataset, media):
+    source = ShardFaces.index([dataset], media)
+    table = source.table
+    assert len(table) == 12
+    faces = source.fetch(range(12))
+    for row, face in enumerate(faces):
+        number = int(table.media[table.medium[row]], 16)
+        expected = crop(1000 * number + int(table.frame[row]) // 10, bool(number % 2))
+        assert np.array_equal(face.crop, expected)
+        assert np.array_equal(face.sida, face_sida([expected])[0])
+        assert table.label[row] == number % 2
+        assert table.groups[table.medium[row]] == f"g{number // 2}"
+
+
+def test_media_that_are_not_asked_for_are_left_out(dataset, media):
+    del media[f"{1:032x}"]
+    table = ShardFaces.index([dataset], media).table
+    assert f"{1:032x}" not in table.media
+    assert len(table) == 9
+
+
+def test_a_medium_of_two_datasets_is_taken_from_the_first(tmp_path, dataset, media):
+    other = write_dataset(tmp_path / "other", [("g0", Label.REAL, None), ("g0", Label.FAKE, None)], frames=5)
+    table = ShardFaces.index([dataset, other], media).table
+    assert len(table) == 12
+
+
+def test_a_changed_shard_is_refused_by_name(dataset, media):
+    path, _ = dataset.shards("faces")[1]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=path.name):
+        ShardFaces.index([type(dataset)(dataset.root, "media", ["faces"])], media)
+
+
+def test_memory_stays_within_the_bound_whatever_is_read(tmp_path):
+    clips = [(f"g{i}", Label(i % 2), Split.TRAIN) for i in range(24)]
+    dataset = write_dataset(tmp_path / "many", clips, frames=4)
+    media = {f"{i:032x}": Labelled(i % 2, f"g{i}") for i in range(24)}
+    whole = ShardFaces.index([dataset], media)
+    block = int(whole.table.block_bytes.max())
+    source = ShardFaces.index([dataset], media, cache_bytes=3 * block)
+    held = []
+    for row in np.random.default_rng(0).permutation(len(source.table)).tolist():
+        source.fetch([row])
+        held.append(source.held_bytes)
+    assert max(held) <= 4 * block * 1.1
+    assert max(held) > block
+
+
+def test_an_epoch_reads_each_row_group_about_once(tmp_path):
+    clips = [(f"g{i}", Label(i % 2), Split.TRAIN) for i in range(24)]
+    dataset = write_dataset(tmp_path / "many", clips, frames=4)
+    media = {f"{i:032x}": Labelled(i % 2, f"g{i}") for i in range(24)}
+    block = int(ShardFaces.index([dataset], media).table.block_bytes.max())
+    source = ShardFaces.index([dataset], media, cache_bytes=6 * block)
+    table = source.table
+    rows = np.arange(len(table))
+    sampler = Sampler(rows, table.block, np.ones_like(rows), table.block_bytes, 5, 0, pool_bytes=5 * block)
+    for _ in TrainBatches(source, sampler, NETWORK, Augmentation()).epoch(0):
+        pass
+    assert 24 <= source.reads <= 24 + 5
+
+
+def _batches(threads: int) -> TrainBatches:
+    source = MadeFaces()
+    table = source.table
+    rows = np.arange(len(table))
+    counts = balancing_copies(table.label)
+    copies = np.array([counts[int(label)] + 1 for label in table.label])
+    sampler = Sampler(rows, table.block, copies, table.block_bytes, 7, 3)
+    return TrainBatches(source, sampler, NETWORK, Augmentation(horizontal_flip=0.5), threads)
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_an_epoch_begun_in_the_middle_equals_the_rest_of_a_whole_one(threads):
+    whole = list(_batches(0).epoch(2))
+    rest = list(_batches(threads).epoch(2, start=5))
+    assert len(rest) == len(whole) - 5
+    for expected, batch in zip(whole[5:], rest, strict=True):
+        assert batch.image.equal(expected.image)
+        assert batch.label.equal(expected.label)
+        assert expected.sida is not None
+        assert batch.sida is not None
+        assert batch.sida.equal(expected.sida)
+
+
+def test_a_failure_while_loading_ahead_is_raised_where_the_batch_is_used():
+    batches = _batches(2)
+    batches.source.fetch = lambda rows: [][1]  # type: ignore[method-assign]
+    with pytest.raises(IndexError):
+        list(batches.epoch(0))
+
+
+def test_the_image_and_the_statistics_come_from_the_same_flipped_crop(dataset, media):
+    source = ShardFaces.index([dataset], media)
+    table = source.table
+    rows = np.arange(len(table))
+    sampler = Sampler(rows, table.block, np.ones_like(rows), table.block_bytes, 4, 0)
+    always = TrainBatches(source, sampler, NETWORK, Augmentation(horizontal_flip=1.0))
+    order = sampler.order(0)
+    for step, batch in enumerate(always.epoch(0)):
+        assert batch.sida is not None
+        for place, row in enumerate(sampler.batch(order, step).rows.tolist()):
+            flipped = np.ascontiguousarray(source.fetch([row])[0].crop[:, ::-1])
+            assert batch.image[place].equal(to_input(flipped, 32))
+            assert np.array_equal(batch.sida[place].numpy(), face_sida([flipped])[0])
+
+
+def test_validation_sees_stored_faces_in_order():
+    source = MadeFaces()
+    rows = np.array([3, 9, 4, 1, 30])
+    batches = EvalBatches(source, rows, NetworkInput(32, needs_sida=False), batch_size=2)
+    seen = list(batches.batches())
+    assert [len(batch) for _, batch in seen] == [2, 2, 1]
+    assert all(batch.sida is None for _, batch in seen)
+    images = [image for _, batch in seen for image in batch.image]
+    assert all(
+        image.equal(to_input(face.crop, 32)) for image, face in zip(images, source.fetch(rows), strict=True)
+    )
+
+
+def test_packed_faces_give_the_same_batches_as_the_shards(dataset, media, tmp_path):
+    source = ShardFaces.index([dataset], media)
+    pack(source, np.array([1, 4, 5, 8, 11]), tmp_path / "packed")
+    packed = PackedFaces(tmp_path / "packed")
+    assert len(packed.table) == 5
+    for row, original in enumerate([1, 4, 5, 8, 11]):
+        face, stored = packed.fetch([row])[0], source.fetch([original])[0]
+        assert np.array_equal(face.crop, stored.crop)
+        assert np.array_equal(face.sida, stored.sida)
+        assert (
+            packed.table.media[packed.table.medium[row]] == source.table.media[source.table.medium[original]]
+        )
+        assert (
+            packed.table.groups[packed.table.medium[row]]
+            == source.table.groups[source.table.medium[original]]
+        )
+        assert packed.table.label[row] == source.table.label[original]
+
+
+def test_packed_files_that_do_not_fit_together_are_refused(dataset, media, tmp_path):
+    pack(ShardFaces.index([dataset], media), np.arange(4), tmp_path / "packed")
+    np.save(tmp_path / "packed" / "label.npy", np.zeros(3, np.int8))
+    with pytest.raises(IntegrityError, match="pack again"):
+        PackedFaces(tmp_path / "packed")
+    (tmp_path / "packed" / "sida.npy").write_bytes(b"no array")
+    with pytest.raises(IntegrityError, match=r"sida\.npy"):
+        PackedFaces(tmp_path / "packed")
+
+
+def test_the_loop_imports_where_ray_arrow_and_decoders_are_missing():
+    barred = ("ray", "pyarrow", "pandas", "av", "cv2", "decord", "pydantic", "scipy", "tensorboard")
+    code = f"""
+import importlib.machinery, sys
+class Barred:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {barred!r}:
+            return importlib.machinery.ModuleSpec(name, self)
+    def create_module(self, spec):
+        raise ModuleNotFoundError(spec.name)
+sys.meta_path.insert(0, Barred())
+import ffpipe.pipeline.training_loop, ffpipe.pipeline.packed, ffpipe.pipeline.batches
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=Path("/")
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,134 @@
+"""Made-up faces for the training tests: a class is a shift in brightness, so that a tiny network can learn it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ffpipe.manifests.records import FaceRecord, Label, MediaRecord, Split, Status
+from ffpipe.manifests.schemas import to_table
+from ffpipe.manifests.shards import ShardGroup
+from ffpipe.pipeline.faces import Face, FaceTable
+from ffpipe.stages.crop import encode_crop
+from ffpipe.stages.statistics import face_sida
+
+SIDE = 32
+
+
+@cache
+def crop(seed: int, fake: bool, side: int = SIDE) -> np.ndarray:
+    """Noise, brighter on the left where it is fake."""
+    image = np.random.default_rng(seed).integers(60, 160, (side, side, 3), dtype=np.uint8)
+    if fake:
+        image[:, : side // 2] += 60
+    return image
+
+
+class MadeFaces:
+    """A source of made-up faces in memory: `media` of each class, with so many frames of one face each."""
+
+    def __init__(self, media: int = 4, frames: int = 6) -> None:
+        count = 2 * media * frames
+        medium = np.repeat(np.arange(2 * media), frames).astype(np.int32)
+        self.table = FaceTable(
+            label=(medium % 2).astype(np.int8),
+            medium=medium,
+            track=np.zeros(count, np.int32),
+            frame=np.tile(np.arange(frames), 2 * media).astype(np.int64),
+            pts=np.tile(np.arange(frames), 2 * media).astype(np.float64),
+            side=np.full(count, SIDE, np.int32),
+            stored_side=np.full(count, SIDE, np.int32),
+            block=(np.arange(count) // 8).astype(np.int32),
+            place=(np.arange(count) % 8).astype(np.int32),
+            block_bytes=np.full(-(-count // 8), 8 * SIDE * SIDE * 3, np.int64),
+            media=tuple(f"{i:032x}" for i in range(2 * media)),
+            groups=tuple(f"g{i // 2}" for i in range(2 * media)),
+        )
+
+    def fetch(self, rows: Sequence[int]) -> list[Face]:
+        return [Face(crop(row, bool(self.table.label[row])), self._sida(row)) for row in rows]
+
+    def _sida(self, row: int) -> np.ndarray:
+        return np.full(2304, row % 7 + 10 * self.table.label[row], np.float32)
+
+
+class TinyNetwork(nn.Module):
+    """A network with what makes exact resuming hard: BatchNorm, dropout, and both inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(7)
+        self.conv = nn.Conv2d(3, 4, 3, stride=2, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.sida = nn.Linear(2304, 4)
+        self.sida_norm = nn.BatchNorm1d(4)
+        self.drop = nn.Dropout(0.3)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, image: Tensor, sida: Tensor | None = None) -> Tensor:
+        assert sida is not None
+        pooled = self.norm(self.conv(image)).relu().mean((2, 3))
+        return self.head(self.drop(torch.cat([pooled, self.sida_norm(self.sida(sida))], 1)))
+
+
+def write_dataset(
+    root: Path,
+    clips: Sequence[tuple[str, Label | None, Split | None]],
+    frames: int = 4,
+    side: int = SIDE,
+    quality: str | None = None,
+    crop_side: int | None = None,
+) -> ShardGroup:
+    """A dataset of a workspace as extract leaves it; a clip is (group, label, split), one chunk each."""
+    shards = ShardGroup(root, "media", ["faces"])
+    shards.create()
+    for number, (group, label, split) in enumerate(clips):
+        media_id = f"{number:032x}"
+        media = MediaRecord(
+            media_id=media_id,
+            path=f"/clips/{number}.mp4",
+            path_bytes=f"/clips/{number}.mp4".encode(),
+            sha256=media_id * 2,
+            bytes=1000,
+            status=Status.OK,
+            dataset=root.name,
+            label=label,
+            method="warp" if label else None,
+            quality=quality,
+            split=split,
+            group=group,
+            frames_expected=frames,
+            frames_decoded=frames,
+            faces=frames,
+            tracks=1,
+        )
+        faces = [_face(media_id, number, frame, bool(label), side, crop_side) for frame in range(frames)]
+        tables = {"media": to_table("media", [media]), "faces": to_table("faces", faces)}
+        shards.commit(f"{number:020x}", "a", tables, [])
+    return shards
+
+
+def _face(media_id: str, number: int, frame: int, fake: bool, side: int, crop_side: int | None) -> FaceRecord:
+    image = crop(1000 * number + frame, fake, side)
+    return FaceRecord(
+        face_id=f"{media_id}-{frame}-0",
+        media_id=media_id,
+        track_id=0,
+        frame_index=10 * frame,
+        pts_seconds=frame / 2,
+        box=(8.0, 8.0, 24.0, 24.0),
+        crop_box=(0, 0, side, side),
+        detector="made",
+        confidence=1.0,
+        landmarks=None,
+        sharpness=1.0,
+        crop_side=crop_side or side,
+        stored_side=side,
+        crop=encode_crop(image),
+        sida=face_sida([image])[0],
+    )
