@@ -60,8 +60,8 @@ class MediumFaces:
     """
 
     faces: list[FaceRecord]
-    tracks: int
-    frames: int
+    tracks: int = 0
+    frames: int = 0
     too_small: int = 0
     dropped: int = 0
     duplicates: int = 0

@@ -19,8 +19,8 @@ _SHIFTS = sorted(
     ((dx, dy) for dx in range(-4, 5) for dy in range(-2, 3)), key=lambda shift: math.hypot(*shift)
 )
 #: Colour difference minus structural likeness above which frames are of two shots; colour differences that rule
-#: a cut out, and that are enough alone. Chosen on real clips sampled 0.2 to 2 s apart, where within a shot they reached -0.28 (a pan)
-#: and 0.27, and over cuts at least -0.22.
+#: a cut out, and that are enough alone. Chosen on real clips sampled 0.2 to 2 s apart, where within a shot they
+#: reached -0.28 (a pan) and 0.27, and over cuts at least -0.22 and 0.28.
 _CUT_SCORE, _SAME_COLOUR, _CUT_COLOUR = -0.25, 0.18, 0.5
 
 

@@ -28,9 +28,10 @@ class TrackSettings:
     ends after the first frame without it. wait: cost of each such frame, so that a face seen just now goes before.
     horizon: motion is carried on for at most this long, or the time it was measured over if that is longer.
     reach, reach_per_second, max_reach: a face may be this far from where it was, or from where its motion puts it,
-    growing with the time since it was last seen, never beyond max_reach. max_growth: largest ratio of sides between two sightings.
+    growing with the time since it was last seen, never beyond max_reach.
+    max_growth: largest ratio of sides between two sightings.
     dash, dash_per_second, dash_growth, dash_time: a track of unknown motion whose face was seen dash_time ago or
-    less also takes a face this far off, if each is the other's only choice: somebody walking past the camera.
+    less also takes a face this far off, if both are sure and each is the other's only choice: a passer-by.
     nested: detections that share more than this part of the smaller one are one face.
     sure: a track whose best confidence stays below this is false unless it was seen often enough, that is on
     min_seen frames at a mean confidence of at least `likely`; where fewer than few_frames frames were looked
@@ -194,28 +195,29 @@ class Tracker:
         free = [index for index in range(len(detections)) if index not in links]
         taken = {track.key for track in links.values()}
         idle = [track for track in live if track.key not in taken]
-        return links | self._dashes(idle, {index: detections[index].box for index in free}, now)
+        return links | self._dashes(idle, {index: detections[index] for index in free}, now)
 
-    def _dashes(self, tracks: list[_Open], boxes: dict[int, Box], now: float) -> dict[int, _Open]:
+    def _dashes(self, tracks: list[_Open], faces: dict[int, Detection], now: float) -> dict[int, _Open]:
         """Index -> track for the pairs in which each is the only one that the other could dash to."""
         choices = [
             (track, index)
             for track in tracks
-            for index, box in boxes.items()
-            if self._may_dash(track, box, now)
+            for index, face in faces.items()
+            if self._may_dash(track, face, now)
         ]
         by_track = Counter(track.key for track, _ in choices)
         by_box = Counter(index for _, index in choices)
         return {index: track for track, index in choices if by_track[track.key] == by_box[index] == 1}
 
-    def _may_dash(self, track: _Open, box: Box, now: float) -> bool:
+    def _may_dash(self, track: _Open, face: Detection, now: float) -> bool:
         limit = self._settings
         last = track.items[-1]
-        if len(track.items) > 1 or now - last.pts_seconds > limit.dash_time:
+        unsure = min(last.detection.confidence, face.confidence) < limit.sure
+        if unsure or len(track.items) > 1 or now - last.pts_seconds > limit.dash_time:
             return False
         reach = min(limit.dash, limit.dash_per_second * (now - last.pts_seconds))
-        sides = sorted((max(_side(last.detection.box), 1e-6), max(_side(box), 1e-6)))
-        return _distance(last.detection.box, box) <= reach and sides[1] / sides[0] <= limit.dash_growth
+        sides = sorted((max(_side(last.detection.box), 1e-6), max(_side(face.box), 1e-6)))
+        return _distance(last.detection.box, face.box) <= reach and sides[1] / sides[0] <= limit.dash_growth
 
     def _cost(self, track: _Open, box: Box, now: float) -> float:
         """Overlap missing, distance in sides, log ratio of sides and waiting, summed; _FORBIDDEN beyond the gates."""
