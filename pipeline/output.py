@@ -1,4 +1,4 @@
-"""What is printed: lines, progress and the table of verdicts for people on stderr, JSON for programs on stdout.
+"""What is printed: lines, progress and the table of verdicts; all of it for people, on stderr.
 
 A terminal gets colour (unless NO_COLOR is set) and a moving bar; a pipe or file gets plain lines. Every verdict has
 a mark of its own, so that nothing rests on colour. Text from files is never read as markup, and control
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-import pyarrow as pa
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -30,7 +29,6 @@ from rich.text import Text
 
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Status, Verdict
-from ffpipe.pipeline.tables import to_json
 
 #: Mark, words and colour of each verdict, the gravest first; never green, because people take it for "true".
 VERDICT_WORDS: dict[Verdict, tuple[str, str, str]] = {
@@ -75,18 +73,14 @@ def verdict_words(verdict: str) -> str:
     return f"{mark} {words}"
 
 
-def rows_as_json(report: pa.Table) -> str:
-    """A report as the JSON document that `--out report.json` writes, for standard output."""
-    return to_json(report).rstrip("\n")
-
-
-def print_verdicts(report: pa.Table, console: Console | None = None, limit: int = SHOWN_ROWS) -> None:
-    """The report as a table, or as plain lines where there is no terminal; then a line of counts.
+def print_verdicts(
+    rows: Sequence[Mapping[str, Any]], console: Console | None = None, limit: int = SHOWN_ROWS
+) -> None:
+    """Report rows as a table, or as plain lines where there is no terminal; then a line of counts.
 
     Of more than `limit` rows those with the gravest verdicts are printed, and the others are counted.
     """
     console = console or make_console()
-    rows = report.to_pylist()
     shown = rows if len(rows) <= limit else sorted(rows, key=_gravity)[:limit]
     if console.is_terminal:
         console.print(_table(shown), soft_wrap=False)
@@ -142,15 +136,10 @@ def summary_line(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{inputs}: {', '.join(words) or 'nothing to judge'}" + (f" ({failed} failed)" if failed else "")
 
 
-def progress(what: str, unit: str = "") -> Progress:
-    """Progress of a job on stderr: `with progress("extract") as advance: job(…, advance)`."""
-    return Progress(what, unit)
-
-
 class Progress:
     """Progress of a job: a bar on a terminal, else a line every few seconds, with rate and time left.
 
-    A context manager that gives a callback of (done, total, note). The rate counts from the first call on, so that
+    `with Progress("extract") as advance: job(…, advance)`: a callback of (done, total, note). The rate counts from the first call on, so that
     neither what an earlier run did nor the start of the workers distorts it.
     """
 

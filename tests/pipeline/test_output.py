@@ -1,7 +1,6 @@
 """The console: names do nothing, verdicts have words and marks, pipes get plain lines, progress says rate and rest."""
 
 import io
-import json
 import re
 
 import pytest
@@ -9,8 +8,7 @@ from names import NAMES, report_row
 from rich.console import Console
 
 from ffpipe.manifests.inputs import display_path
-from ffpipe.manifests.records import Status, Verdict
-from ffpipe.manifests.schemas import to_table
+from ffpipe.manifests.records import Status, Verdict, row
 from ffpipe.pipeline import output
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -26,7 +24,7 @@ def console(terminal, colour=True, width=400):
 
 def printed(rows, terminal, **options):
     made, stream = console(terminal)
-    output.print_verdicts(to_table("report", rows), made, **options)
+    output.print_verdicts([row(r) for r in rows], made, **options)
     return stream.getvalue()
 
 
@@ -82,25 +80,20 @@ def test_no_color_leaves_no_colour(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     stream = io.StringIO()
     plain = Console(file=stream, force_terminal=True, width=200)
-    output.print_verdicts(to_table("report", [report_row(verdict=Verdict.LIKELY_MANIPULATED)]), plain)
+    output.print_verdicts([row(report_row(verdict=Verdict.LIKELY_MANIPULATED))], plain)
     assert "31m" not in stream.getvalue()
     assert "likely manipulated" in stream.getvalue()
 
 
 def test_what_is_printed_goes_to_stderr_only(capsys):
-    output.print_verdicts(to_table("report", [report_row()]))
+    output.print_verdicts([row(report_row())])
     output.say("a line")
-    with output.progress("extract") as advance:
+    with output.Progress("extract") as advance:
         advance(1, 2)
     out, err = capsys.readouterr()
     assert out == ""
     assert "plain.mp4" in err
     assert "extract: 1/2" in err
-
-
-def test_rows_as_json_is_one_document():
-    document = json.loads(output.rows_as_json(to_table("report", [report_row(name) for name in NAMES])))
-    assert len(document["rows"]) == len(NAMES)
 
 
 class Clock:
