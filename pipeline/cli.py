@@ -141,7 +141,7 @@ def score(
     with Progress("score", console=CONSOLE) as advance:
         result = job.score(paths, settings, Workspace.find(workspace), out=out, say=say, advance=advance)
     if json_output:
-        typer.echo(to_json(result.report, result.provenance))
+        typer.echo(to_json(result.report))
     else:
         print_verdicts(result.report.to_pylist(), CONSOLE, SHOWN_VERDICTS)
     return result.exit_code

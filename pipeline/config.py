@@ -13,8 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
 
 from ffpipe.manifests.errors import UsageError
+from ffpipe.stages.decode import Limits
 
 EngineName = Literal["auto", "local", "ray"]
+
+_LIMITS = Limits()
 
 #: Marks a setting that changes how a job runs but not what it produces; left out of the configuration hash.
 HOW: JsonDict = {"result": False}
@@ -146,10 +149,14 @@ class FrameSettings(JobConfig):
         description="The inputs are face crops already: no detection, statistics of the whole image.",
     )
     max_pixels: int = Field(
-        default=8192 * 4320, ge=64, description="Largest frame that is decoded, in pixels."
+        default=_LIMITS.max_pixels, ge=64, description="Largest picture that is decoded, in pixels."
     )
-    timeout: float = Field(default=600.0, gt=0, description="Longest decoding time of one input, in seconds.")
-    max_bytes: int = Field(default=64 << 30, ge=1, description="Largest input file, in bytes.")
+    max_bytes: int = Field(default=_LIMITS.max_bytes, ge=1, description="Largest input file, in bytes.")
+    timeout: float = Field(
+        default=_LIMITS.wall_seconds,
+        gt=0,
+        description=f"Longest decoding time, in seconds, plus {_LIMITS.seconds_per_second:g} for each second of video.",
+    )
 
 
 class ExtractConfig(FrameSettings):

@@ -66,7 +66,7 @@ class Motion:
         seen = cv2.warpAffine(
             photograph, matrix, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
         )
-        return np.clip(seen * self.gain, 0, 255).astype(np.uint8)
+        return as_pixels(seen * self.gain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,12 @@ class Forgery:
         distance = ((u - 0.5) / 0.5) ** 2 + ((v - 0.5) / 0.55) ** 2
         mask = np.clip((1.1 - distance) / 0.35, 0, 1)[..., None]
         mixed = frame * (1 - mask) + (face + self.shift) * mask
-        return np.clip(mixed, 0, 255).astype(np.uint8)
+        return as_pixels(mixed)
+
+
+def as_pixels(values: npt.NDArray[Any]) -> Image:
+    """Values rounded down into 0..255."""
+    return np.clip(values, 0, 255).astype(np.uint8)
 
 
 def photograph() -> Image:
@@ -150,7 +155,7 @@ def scenery(path: Path, rng: np.random.Generator) -> None:
 
 def _noisy(frame: Image, rng: np.random.Generator) -> Image:
     noise = rng.normal(0, 3, frame.shape)
-    return np.clip(frame + noise, 0, 255).astype(np.uint8)
+    return as_pixels(frame + noise)
 
 
 _detector: list[Any] = []
@@ -187,7 +192,7 @@ def decode(path: Path) -> Iterator[Image]:
 
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
+            yield as_pixels(frame.to_ndarray(format="rgb24"))
 
 
 def make_clips(folder: Path, seed: int, say: Say) -> None:

@@ -158,6 +158,7 @@ def make_clip(
     width, height = size
     shown = tuple(times) if times is not None else tuple(start + k / fps for k in range(frames))
     stored = (height, width) if rotation in (90, 270) else (width, height)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         rate = Fraction(fps).limit_denominator(1001)
         stream = container.add_stream(
