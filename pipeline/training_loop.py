@@ -346,7 +346,7 @@ def _time_steps(model: nn.Module, train: TrainBatches, settings: LoopSettings) -
             logits = model(given.image, given.sida)
         torch.autograd.backward(functional.cross_entropy(logits.float(), given.label))
         optimiser.step()
-        float(logits.sum())  # waits for the device
+        float(logits.detach().sum())  # waits for the device
         now = time.perf_counter()
         seconds.append(now - began)
         began = now

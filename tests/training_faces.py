@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,12 @@ from torch import Tensor, nn
 from ffpipe.manifests.records import FaceRecord, Label, MediaRecord, Split, Status
 from ffpipe.manifests.schemas import to_table
 from ffpipe.manifests.shards import ShardGroup
+from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches
 from ffpipe.pipeline.faces import Face, FaceTable
+from ffpipe.pipeline.sampler import Sampler
+from ffpipe.pipeline.training_loop import LoopSettings, Observer, TrainingLoop
+from ffpipe.pipeline.validation import Validation
+from ffpipe.stages.augment import Augmentation
 from ffpipe.stages.crop import encode_crop
 from ffpipe.stages.statistics import face_sida
 
@@ -131,4 +138,29 @@ def _face(media_id: str, number: int, frame: int, fake: bool, side: int, crop_si
         stored_side=side,
         crop=encode_crop(image),
         sida=face_sida([image])[0],
+    )
+
+
+def make_loop(folder: Path, observer: Observer | None = None, **changes: Any) -> TrainingLoop:
+    """A loop over made-up faces with a network that is made anew each time."""
+    source = MadeFaces()
+    table, network = source.table, NetworkInput(SIDE, needs_sida=True)
+    rows, held_out = np.flatnonzero(table.medium < 6), np.flatnonzero(table.medium >= 6)
+    sampler = Sampler(
+        rows,
+        table.block[rows],
+        np.full(len(rows), 2),
+        table.block_bytes,
+        batch_size=5,
+        seed=1,
+        pool_bytes=1 << 15,
+    )
+    settings = LoopSettings(epochs=3, learning_rate=1e-2, seed=5, save_seconds=0.0)
+    return TrainingLoop(
+        TinyNetwork(),
+        TrainBatches(source, sampler, network, Augmentation(horizontal_flip=0.5)),
+        Validation(EvalBatches(source, held_out, network, batch_size=5)),
+        replace(settings, **changes),
+        folder,
+        observer,
     )
