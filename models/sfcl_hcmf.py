@@ -121,8 +121,8 @@ class HCMA(nn.Module):
         """Eq 14, in float32: (B,n,E), (B,m,E), (B,m,E) -> A (B,n,E)."""
         q, k, v = (self._split(x.float()) for x in (query, key, value))  # (B,n,E) -> (B,8,n,E/8)
         with spectral.exact_float32(query.device):
-            weights = torch.softmax(q @ k.transpose(2, 3) / math.sqrt(q.shape[3]), 3)  # (B,8,n,m)
-            return (weights @ v).transpose(1, 2).flatten(2)  # (B,n,E)
+            weights = (q @ k.transpose(2, 3) / math.sqrt(q.shape[3])).softmax(3)  # (B,8,n,m)
+            return torch.matmul(weights, v).transpose(1, 2).flatten(2)  # (B,n,E)
 
     @staticmethod
     def _split(x: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class HCMA(nn.Module):
         s_embed = self.project_s(self.as_tokens(s))  # (B,n,E)
         f_embed = self.project_f(self.as_tokens(f))  # (B,m,E)
         attended = self.attend(self.w_q(s_embed), self.w_k(f_embed), self.w_v(f_embed))
-        residual = self.norm(self.conv(s_embed.transpose(1, 2)))  # (B,E,n)
+        residual: Tensor = self.norm(self.conv(s_embed.transpose(1, 2)))  # (B,E,n)
         return (attended + residual.transpose(1, 2)).mean(1)  # eq 15, (B,E)
 
 
