@@ -2,6 +2,9 @@
 
 It can stall or abort on damaged files and reads a whole file or nothing. It turns pictures upright itself.
 Frames are asked for one by one, by the number of packets counted before, since its own count can be wrong.
+Files of which it silently returns other frames than asked for are refused: MPEG streams, edit lists that cut
+pictures out, and open groups of pictures. It has no decoder for AV1. Above 8 bits it takes the nearest chroma sample where
+the others interpolate, so that sharp edges of colour differ there by more than 2 levels.
 """
 
 from __future__ import annotations
@@ -15,20 +18,24 @@ from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import Status
 from ffpipe.stages.decode.contract import Picture, Pixels
 from ffpipe.stages.decode.listed import wanted_pictures
-from ffpipe.stages.decode.video import Video
+from ffpipe.stages.decode.video import Timeline, Video
 
 decord.logging.set_level(decord.logging.QUIET)
+
+#: Containers in which it returns frames some way off the index asked for.
+_MISCOUNTED = frozenset({"mpeg", "mpegts", "mpegvideo", "h264", "hevc"})
 
 
 class DecordPicture:
     """An upright picture as decord gives it."""
 
-    __slots__ = ("_rgb", "height", "index", "pts_seconds", "width")
+    __slots__ = ("_rgb", "height", "index", "pts_seconds", "rotation", "width")
 
-    def __init__(self, rgb: Pixels, index: int, pts_seconds: float) -> None:
+    def __init__(self, rgb: Pixels, index: int, pts_seconds: float, rotation: int) -> None:
         self._rgb = rgb
         self.index = index
         self.pts_seconds = pts_seconds
+        self.rotation = rotation
         self.height, self.width = rgb.shape[:2]
 
     def render(self, out: Pixels) -> None:
@@ -43,20 +50,47 @@ class DecordBackend:
         """Each distinct picture that the targets meet, in order, and how many targets it meets.
 
         Raises:
-            MediaError: unreadable, where decord does not open or decode what passed the gate.
+            MediaError: unreadable, where decord does not open or decode what passed the gate; unsupported,
+                where it would return other frames.
         """
         timeline, wanted = video.need_timeline(), wanted_pictures(video)
+        if video.source.format in _MISCOUNTED or timeline.leading:
+            what = "open groups of pictures" if timeline.leading else f"{video.source.format} files"
+            raise MediaError(
+                Status.UNSUPPORTED, f"decord returns wrong frames of {what}; use the decoder pyav"
+            )
+        rotation = video.turn()
         try:
             reader = decord.VideoReader(video.source.url, ctx=decord.cpu(0), num_threads=1)
-            if len(reader) != len(timeline.pts):
-                raise MediaError(
-                    Status.UNREADABLE,
-                    f"decord counts {len(reader)} pictures where the file has {len(timeline.pts)}",
-                )
+            _check_count(len(reader), len(timeline.pts))
             for index, hits in wanted.items():
-                picture = reader[index].asnumpy()
-                video.limits.check_pixels(picture.shape[1], picture.shape[0])
-                yield DecordPicture(picture, index, timeline.seconds[index]), hits
+                rgb = reader[index].asnumpy()
+                yield DecordPicture(_checked(rgb, video), index, timeline.seconds[index], rotation), hits
         except (decord.DECORDError, RuntimeError, IndexError) as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise MediaError(Status.UNREADABLE, f"decord: {first}") from error
+            raise MediaError(Status.UNREADABLE, f"decord: {first.rpartition('] ')[2]}") from error
+
+
+def _check_countable(name: str, timeline: Timeline) -> None:
+    reasons = {
+        f"{name} files": name in _MISCOUNTED,
+        "edit lists": timeline.hidden > 0,
+        "open groups of pictures": timeline.leading,
+    }
+    found = [reason for reason, holds in reasons.items() if holds]
+    if found:
+        raise MediaError(
+            Status.UNSUPPORTED, f"decord returns wrong frames of {found[0]}; use the decoder pyav"
+        )
+
+
+def _check_count(counted: int, packets: int) -> None:
+    if counted != packets:
+        raise MediaError(Status.UNREADABLE, f"decord counts {counted} pictures where the file has {packets}")
+
+
+def _checked(rgb: Pixels, video: Video) -> Pixels:
+    if rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise MediaError(Status.UNREADABLE, f"decord returns no RGB but an array of {rgb.shape}")
+    video.limits.check_pixels(rgb.shape[1], rgb.shape[0])
+    return rgb

@@ -1,8 +1,10 @@
 """Decodes with OpenCV, one picture after another; only kept pictures are converted.
 
 Times come from the packets, since OpenCV counts from the first picture and leaves damaged ones out silently:
-each picture is matched to the packet of the same time. OpenCV does not report damage, so that smeared pictures
-after it are kept here, other than with PyAV. Its build has no software decoder for AV1.
+each picture is matched to the packet of the same time, or of the same number in files without times. OpenCV does not report damage, so that smeared pictures
+after it are kept here, other than with PyAV. What it would show otherwise than the other decoders is refused:
+BT.2020 and high dynamic range, which it converts to BT.709 colours, and the second of two video streams. Its
+build has no software decoder for AV1.
 """
 
 from __future__ import annotations
@@ -25,12 +27,10 @@ from ffpipe.stages.decode.video import Timeline, Video
 _OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 #: OpenCV's code for an allocation that failed.
 _OUT_OF_MEMORY = -4
-#: One thread, no hardware, no turning: ffpipe turns for every decoder alike.
-_PARAMETERS = (
-    (cv2.CAP_PROP_N_THREADS, 1),
-    (cv2.CAP_PROP_HW_ACCELERATION, cv2.VIDEO_ACCELERATION_NONE),
-    (cv2.CAP_PROP_ORIENTATION_AUTO, 0),
-)
+#: One thread, no hardware.
+_PARAMETERS = (cv2.CAP_PROP_N_THREADS, 1, cv2.CAP_PROP_HW_ACCELERATION, cv2.VIDEO_ACCELERATION_NONE)
+#: FFmpeg's numbers of BT.2020 primaries and of the PQ and HLG transfer curves.
+_BT2020, _PQ, _HLG = 9, 16, 18
 
 
 class BgrPicture:
@@ -60,23 +60,35 @@ class OpencvBackend:
         """Each distinct picture that the targets meet, in order, and how many targets it meets.
 
         Raises:
-            MediaError: unreadable, where OpenCV does not open or decode what passed the gate.
+            MediaError: unreadable, where OpenCV does not open or decode what passed the gate; unsupported,
+                where it would decode something else or other colours.
         """
+        _check_colours(video)
         timeline, wanted = video.need_timeline(), wanted_pictures(video)
         last = max(wanted, default=-1)
         with _capture(video) as capture:
-            rotation = round(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
+            rotation = video.turn()
             grabbed = 0
             while wanted and capture.grab():
                 grabbed += 1
                 video.limits.check_frames(grabbed)
-                index = _nearest(timeline, video.start + capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+                index = grabbed - 1
+                if timeline.reliable:
+                    index = _nearest(timeline, video.start + capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
                 if index in wanted:
                     yield _retrieve(capture, index, timeline, rotation), wanted.pop(index)
                 if index >= last:
                     break
         if wanted:
             video.faults.append(f"OpenCV stops after {grabbed} pictures")
+
+
+def _check_colours(video: Video) -> None:
+    codec = video.stream.codec_context
+    if int(codec.color_primaries) == _BT2020 or int(codec.color_trc) in (_PQ, _HLG):
+        raise MediaError(
+            Status.UNSUPPORTED, "OpenCV changes BT.2020 and high dynamic range colours; use the decoder pyav"
+        )
 
 
 def _retrieve(capture: cv2.VideoCapture, index: int, timeline: Timeline, rotation: int) -> BgrPicture:
@@ -103,8 +115,7 @@ def _capture(video: Video) -> Iterator[cv2.VideoCapture]:
     before = os.environ.get(_OPTIONS_VARIABLE)
     os.environ[_OPTIONS_VARIABLE] = f"protocol_whitelist;file|max_pixels;{video.limits.max_pixels}"
     try:
-        parameters = [number for pair in _PARAMETERS for number in pair]
-        capture = cv2.VideoCapture(video.source.url, cv2.CAP_FFMPEG, parameters)
+        capture = cv2.VideoCapture(video.source.url, cv2.CAP_FFMPEG, _PARAMETERS)
     finally:
         if before is None:
             del os.environ[_OPTIONS_VARIABLE]
@@ -113,6 +124,11 @@ def _capture(video: Video) -> Iterator[cv2.VideoCapture]:
     try:
         if not capture.isOpened():
             raise MediaError(Status.UNREADABLE, "OpenCV cannot open it; the decoder pyav may")
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # ffpipe turns for every decoder alike
+        width = round(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        height = round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        if width != video.stream.codec_context.width or height != video.stream.codec_context.height:
+            raise MediaError(Status.UNSUPPORTED, "OpenCV opens another of its video streams; use pyav")
         yield capture
     finally:
         capture.release()

@@ -13,20 +13,23 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import cast
 
 import av
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import Status
 from ffpipe.stages.decode.contract import Picture, Pixels
 from ffpipe.stages.decode.orient import write_upright
-from ffpipe.stages.decode.video import Timeline, Video, plain, step, time_base
+from ffpipe.stages.decode.video import Timeline, Video, clockwise, plain, step, time_base
 from ffpipe.stages.sampling import pick_shown
 
 #: Seeking pays from this many key-frame distances between targets; below, each picture is passed anyway.
 SEEK_FROM_GOPS = 1.5
+#: How chroma is enlarged where FFmpeg has no direct way to RGB (above 8 bits): as OpenCV does.
+_CHROMA = Interpolation.BICUBIC
 #: Only these containers say where their key frames are, exactly and up front.
 _SEEKABLE = frozenset({"mov", "matroska"})
 
@@ -54,18 +57,13 @@ class AvPicture:
             MediaError: unsupported, where FFmpeg cannot convert the stream's colours.
         """
         try:
-            rgb = self._reformatter.reformat(self._frame, format="rgb24", threads=1)
+            rgb = self._reformatter.reformat(self._frame, format="rgb24", interpolation=_CHROMA, threads=1)
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, MemoryError):
                 raise
             name = self._frame.format.name
             raise MediaError(Status.UNSUPPORTED, f"no way from {name} to RGB: {plain(error)}") from error
-        write_upright(rgb.to_ndarray(), self.rotation, out)
-
-
-def clockwise(frame: VideoFrame) -> int:
-    """The clockwise turn, 0, 90, 180 or 270 degrees, that shows the frame upright."""
-    return round(-frame.rotation / 90) * 90 % 360
+        write_upright(cast(Pixels, rgb.to_ndarray()), self.rotation, out)
 
 
 @dataclass(frozen=True, slots=True)

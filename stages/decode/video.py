@@ -12,6 +12,7 @@ from types import TracebackType
 import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ffpipe.manifests.errors import MediaError
@@ -33,7 +34,9 @@ class Timeline:
 
     pts are in stream ticks and seconds the same in seconds. key_pts and key_dts belong together: a key
     frame's presentation time and the time to seek to for it, in ticks. end is when the last picture leaves
-    the screen, in seconds. reliable is False where packets have no time or share one.
+    the screen, in seconds. reliable is False where packets have no time or share one. hidden counts the
+    packets that an edit list cuts out; leading says that pictures shown before a key frame come
+    after it in the file (open groups).
     """
 
     pts: list[int]
@@ -42,6 +45,8 @@ class Timeline:
     key_dts: list[int]
     end: float
     reliable: bool
+    hidden: int
+    leading: bool
 
     def shown_at(self, time: float) -> int | None:
         """Index of the picture on screen at `time` seconds, None after the end; the first answers before it."""
@@ -82,6 +87,16 @@ class Video:
             self.timeline = scan(self.source, self.stream.index, self.limits)
         return self.timeline
 
+    def turn(self) -> int:
+        """The clockwise turn in degrees that the header asks for, as its first picture carries it."""
+        with _open_container(self.source, self.limits) as container:
+            stream = _prepared(container.streams[self.stream.index], self.limits)
+            try:
+                return clockwise(next(container.decode(stream)))
+            except (av.FFmpegError, StopIteration) as error:
+                what = plain(error) or "the file ends before it"
+                raise MediaError(Status.UNREADABLE, f"no picture could be decoded: {what}") from error
+
     def reopen(self) -> None:
         """Begin anew at the first packet, whatever its time."""
         index = self.stream.index
@@ -96,6 +111,11 @@ class Video:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.container.close()
+
+
+def clockwise(frame: VideoFrame) -> int:
+    """The clockwise turn, 0, 90, 180 or 270 degrees, that shows the frame upright."""
+    return round(-frame.rotation / 90) * 90 % 360
 
 
 def time_base(stream: VideoStream) -> Fraction:
@@ -153,7 +173,7 @@ def _open_container(source: Source, limits: Limits) -> InputContainer:
 
 def plain(error: BaseException) -> str:
     """FFmpeg's words for an error, without its number and without paths."""
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _video_stream(container: InputContainer, source: Source, limits: Limits) -> VideoStream:
@@ -271,15 +291,20 @@ def scan(source: Source, index: int, limits: Limits) -> Timeline:
 def _timeline(packets: Iterable[av.Packet[VideoStream]], base: Fraction, nominal: Fraction) -> Timeline:
     pts: list[int] = []
     keys: list[tuple[int, int]] = []
-    latest: int | None = None
-    held, reliable = 0, True
+    hidden = 0
+    held, reliable, leading = 0, True, False
+    following = 0
     for packet in packets:
         time = packet.pts if packet.pts is not None else packet.dts
         reliable = reliable and packet.pts is not None and packet.dts is not None
-        if time is None or packet.is_discard:
+        time = following if time is None else time
+        if packet.is_discard:
+            hidden += 1
             continue
-        if latest is None or time > latest:
-            latest, held = time, packet.duration or 0
+        if time >= following:
+            held = packet.duration or 0
+            following = time + (held or int(nominal / base))
+        leading = leading or bool(keys and time < keys[-1][0])
         pts.append(time)
         if packet.is_keyframe and packet.dts is not None:
             keys.append((time, packet.dts))
@@ -287,9 +312,17 @@ def _timeline(packets: Iterable[av.Packet[VideoStream]], base: Fraction, nominal
     keys.sort()
     reliable = reliable and len(set(pts)) == len(pts)
     gap = max((later - earlier for earlier, later in pairwise(pts)), default=0) * base or nominal
-    end = (latest or 0) * base + max(held * base, gap)
-    seconds = [float(ticks * base) for ticks in pts]
-    return Timeline(pts, seconds, [time for time, _ in keys], [dts for _, dts in keys], float(end), reliable)
+    end = (pts[-1] if pts else 0) * base + max(held * base, gap)
+    return Timeline(
+        pts=pts,
+        seconds=[float(ticks * base) for ticks in pts],
+        key_pts=[time for time, _ in keys],
+        key_dts=[dts for _, dts in keys],
+        end=float(end),
+        reliable=reliable,
+        hidden=hidden,
+        leading=leading,
+    )
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
