@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,18 +114,18 @@ def pretrained_available(name: str, timeout: float = 3.0) -> bool:
 
 def _hub_answers(repository: str, timeout: float) -> bool:
     """In a thread of its own, since name resolution knows no time limit."""
-    answered = threading.Event()
+    answers: list[object] = []
 
     def ask() -> None:
         url = huggingface_hub.hf_hub_url(repository, _HUB_WEIGHTS)
-        try:
-            huggingface_hub.get_hf_file_metadata(url, timeout=timeout)
-        except Exception:  # noqa: BLE001 - whatever the HTTP client raises means the same: not reachable
-            return
-        answered.set()
+        # Whatever the HTTP client raises means the same: not reachable.
+        with contextlib.suppress(Exception):
+            answers.append(huggingface_hub.get_hf_file_metadata(url, timeout=timeout))
 
-    threading.Thread(target=ask, daemon=True).start()
-    return answered.wait(timeout)
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return bool(answers)
 
 
 def _create_imagenet(timm_name: str) -> nn.Module:

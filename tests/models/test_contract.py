@@ -1,0 +1,256 @@
+"""One contract for every registered detector; what is registered without a case here fails."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ffpipe.models import checkpoint, create_detector, detector_info, list_detectors
+from ffpipe.models.detector import Detector
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the paper says of a detector, and options that make it small.
+
+    `maps` are output shapes (without the batch) of named submodules at the paper's size. `ablations` are the
+    option values of the paper's tables; `frozen` names parameters that an ablation keeps from training.
+    """
+
+    small: Mapping[str, object]
+    parameters: int
+    maps: Mapping[str, tuple[int, ...]]
+    ablations: tuple[Mapping[str, object], ...]
+    frozen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+CASES = {
+    "sfcl-hcmf": Case(
+        small={"input_size": 96, "backbone": "efficientnet-b0", "cnn_f": "xception-small", "embed_dim": 64},
+        # By hand:
+        #   EfficientNet-B4 without classifier         17,548,616  (19,341,616 - 1000 x 1793)
+        #   Xception 22,855,952 without classifier (1000 x 2049), conv1 (864 + 64), conv2 (18,432 + 128) and
+        #     block 1 (skip 8,192 + 256, separables 8,768 + 256 and 17,536 + 256), and with 64 more channels into
+        #     block 2 (skip 64x256, depthwise 64x9, pointwise 64x256)
+        #     22,855,952 - 2,049,000 - 19,488 - 35,264 + 33,344 = 20,785,544
+        #   SBCM 3x16x7 + 16x32x5 + 32x64x3 + BatchNorms 2x(16+32+64)    = 9,264
+        #   FAAE 3 x 192x56 + 3 x 56x56 + 3 biases of 56 + BatchNorm 112 + gamma = 41,945
+        #   HCMA 1792x1024 + 2048x1024 + 2 biases of 1024 + 4 x 1024^2 + BatchNorm 2048 = 8,130,560
+        #   gate 2304x1024 + 1024 + BatchNorm 4608 = 2,364,928; coefficient BatchNorm 384; classifier 2050
+        parameters=17_548_616 + 20_785_544 + 9_264 + 41_945 + 8_130_560 + 2_364_928 + 384 + 2_050,
+        maps={
+            "sbcm.layers": (64, 3, 48, 48),
+            "sbcm": (192, 48, 48),
+            "faae": (56, 48, 48),
+            "cnn_f": (2048, 6, 6),
+            "spatial.net.bn2": (1792, 12, 12),
+            "fuse": (1024,),
+            "gate": (1024,),
+        },
+        ablations=(
+            {"sbcm": "off"},
+            {"sida": "off"},
+            {"faae": "off"},
+            {"hcma": "off"},
+            {"hcmf": "off"},
+            {"tokens": "pooled"},
+            {"sbcm": "off", "sida": "off", "hcmf": "off"},
+        ),
+        frozen={"tokens=pooled": ("fuse.w_q.weight", "fuse.w_k.weight")},
+    ),
+}
+ABLATIONS = [
+    pytest.param(name, ablation, id=f"{name}-" + ",".join(f"{k}={v}" for k, v in ablation.items()))
+    for name, case in CASES.items()
+    for ablation in case.ablations
+]
+
+every_detector = pytest.mark.parametrize("name", list_detectors())
+
+
+def small(name: str, **options: object) -> Detector:
+    torch.manual_seed(0)
+    return create_detector(name, **{**CASES[name].small, **options})
+
+
+def faces(model: Detector, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Smooth random pictures and plausible statistics, different for each face."""
+    random = torch.Generator().manual_seed(seed)
+    size = model.spec.input_size
+    coarse = torch.rand(count, 3, 8, 8, generator=random)
+    images = nn.functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
+    images = (images + 0.05 * torch.randn(images.shape, generator=random)).clamp(0, 1)
+    return images, torch.randn(count, 2304, generator=random).abs() * 20
+
+
+def labels(count: int) -> Tensor:
+    return torch.arange(count) % 2
+
+
+def loss_of(model: Detector, images: Tensor, sida: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(model(images, sida), labels(len(images)))
+
+
+def settled(model: Detector) -> Detector:
+    """In eval mode, with running statistics that have seen faces."""
+    model.train()
+    with torch.no_grad():
+        for seed in range(3):
+            model(*faces(model, 8, seed + 100))
+    return model.eval()
+
+
+def graph(model: Detector) -> Counter[str]:
+    """How often each autograd function takes part in a loss."""
+    seen, todo = set(), [loss_of(model.train(), *faces(model, 4)).grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            todo.extend(parent for parent, _ in node.next_functions)
+    return Counter(node.name() for node in seen)
+
+
+def assert_gradients(model: Detector, frozen: tuple[str, ...] = ()) -> None:
+    loss_of(model.train(), *faces(model, 6)).backward()
+    for name, parameter in model.named_parameters():
+        if name in frozen:
+            assert not parameter.requires_grad and parameter.grad is None, f"{name} should be frozen"
+        else:
+            assert parameter.grad is not None and parameter.grad.abs().max() > 0, f"{name} gets no gradient"
+            assert parameter.grad.isfinite().all(), f"{name} has a gradient that is not finite"
+
+
+def test_every_registered_detector_has_a_case():
+    assert list_detectors() == sorted(CASES)
+
+
+@every_detector
+def test_paper_size(name):
+    model = create_detector(name).eval()
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert count == pytest.approx(CASES[name].parameters, rel=0.02)
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def keep(module: str) -> Callable[[nn.Module, object, Tensor], None]:
+        return lambda _, __, output: shapes.__setitem__(module, tuple(output.shape[1:]))
+
+    for module in CASES[name].maps:
+        model.get_submodule(module).register_forward_hook(keep(module))
+    assert model.spec == detector_info(name), "default options build what the registry describes"
+    with torch.no_grad():
+        assert model(*faces(model, 1)).shape == (1, 2)
+    assert shapes == dict(CASES[name].maps)
+
+
+@every_detector
+def test_spec_names_modules_that_exist(name):
+    model = small(name)
+    for layer in model.spec.gradcam_layers:
+        model.get_submodule(layer)
+    assert model.gradcam_layer() is model.get_submodule(model.spec.gradcam_layers[0])
+
+
+@every_detector
+def test_every_parameter_trains(name):
+    assert_gradients(small(name))
+
+
+@pytest.mark.parametrize(("name", "ablation"), ABLATIONS)
+def test_ablation_changes_the_graph_and_still_trains(name, ablation):
+    model = small(name, **ablation)
+    assert graph(model) != graph(small(name))
+    key = ",".join(f"{k}={v}" for k, v in ablation.items())
+    assert_gradients(model, CASES[name].frozen.get(key, ()))
+
+
+@every_detector
+def test_overfits_sixteen_faces(name):
+    model = small(name).train()
+    images, sida = faces(model, 16)
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    for _ in range(40):
+        loss = loss_of(model, images, sida)
+        if loss < 0.05:
+            break
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss < 0.05
+
+
+@every_detector
+def test_save_and_load_give_the_same_logits(name, tmp_path):
+    model = settled(small(name))
+    checkpoint.save(tmp_path, model, name=name, options=model.options, extra={}, metrics={}, card="")
+    loaded = checkpoint.load(tmp_path).model
+    images, sida = faces(model, 3)
+    with torch.no_grad():
+        assert torch.equal(loaded(images, sida), model(images, sida))
+
+
+@every_detector
+def test_eval_is_deterministic(name):
+    model = settled(small(name))
+    images, sida = faces(model, 4)
+    with torch.no_grad():
+        assert torch.equal(model(images, sida), model(images, sida))
+
+
+@every_detector
+def test_a_face_scores_the_same_alone_and_in_a_batch(name):
+    model = settled(small(name))
+    images, sida = faces(model, 8)
+    with torch.no_grad():
+        together = model(images, sida)
+        alone = torch.cat([model(images[i : i + 1], sida[i : i + 1]) for i in range(8)])
+    torch.testing.assert_close(alone, together, atol=1e-4, rtol=0)
+    assert (together - together[0]).abs().max() > 1e-3, "the logits depend on the face"
+
+
+@every_detector
+@pytest.mark.parametrize("size", [64, 100, 128])
+def test_other_input_sizes(name, size):
+    model = settled(small(name, input_size=size))
+    assert model.spec.input_size == size
+    with torch.no_grad():
+        assert model(*faces(model, 2)).isfinite().all()
+
+
+@every_detector
+def test_bfloat16_autocast_gives_finite_logits_near_float32(name):
+    model = settled(small(name))
+    images, sida = faces(model, 4)
+    with torch.no_grad():
+        exact = model(images, sida).softmax(1)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            hurried = model(images, sida).float().softmax(1)
+    torch.testing.assert_close(hurried, exact, atol=0.05, rtol=0)
+
+
+@every_detector
+def test_wrong_input_is_refused(name):
+    model = small(name).eval()
+    images, sida = faces(model, 2)
+    with pytest.raises(ValueError, match="takes float images"):
+        model(images[:, :, :-8], sida)
+    with pytest.raises(ValueError, match="takes float images"):
+        model((images * 255).to(torch.uint8), sida)
+    if model.spec.needs_sida:
+        with pytest.raises(ValueError, match="needs the SIDA statistics"):
+            model(images)
+        with pytest.raises(ValueError, match=r"must be \(2,2304\)"):
+            model(images, sida[:1])
+
+
+@every_detector
+def test_wrong_options_are_refused_saying_what_is_allowed(name):
+    with pytest.raises(ValueError, match=f"{name} has no option colour; it has: .*input_size"):
+        create_detector(name, colour="red")
+    with pytest.raises(ValueError, match="input_size=7: an integer from"):
+        create_detector(name, input_size=7)
