@@ -1,10 +1,10 @@
 """Decodes with decord 0.6, which is no longer maintained: for comparison, and only ever in the sandbox.
 
 It can stall or abort on damaged files and reads a whole file or nothing. It turns pictures upright itself.
-Frames are asked for one by one, by the number of packets counted before, since its own count can be wrong.
-Files of which it silently returns other frames than asked for are refused: MPEG streams, edit lists that cut
-pictures out, and open groups of pictures. It has no decoder for AV1. Above 8 bits it takes the nearest chroma sample where
-the others interpolate, so that sharp edges of colour differ there by more than 2 levels.
+Files of which it silently returns other frames than asked for are refused: MPEG streams, open groups of
+pictures, and those where it counts other pictures than the file shows (edit lists). It has no decoder for
+AV1. Above 8 bits it takes the nearest chroma sample where the others interpolate, so that sharp edges of
+colour differ there by more than 2 levels.
 """
 
 from __future__ import annotations
@@ -72,16 +72,9 @@ class DecordBackend:
 
 
 def _check_countable(name: str, timeline: Timeline) -> None:
-    reasons = {
-        f"{name} files": name in _MISCOUNTED,
-        "edit lists": timeline.hidden > 0,
-        "open groups of pictures": timeline.leading,
-    }
-    found = [reason for reason, holds in reasons.items() if holds]
-    if found:
-        raise MediaError(
-            Status.UNSUPPORTED, f"decord returns wrong frames of {found[0]}; use the decoder pyav"
-        )
+    if name in _MISCOUNTED or timeline.leading:
+        what = "open groups of pictures" if timeline.leading else f"{name} files"
+        raise MediaError(Status.UNSUPPORTED, f"decord returns wrong frames of {what}; use the decoder pyav")
 
 
 def _check_count(counted: int, packets: int) -> None:

@@ -1,10 +1,10 @@
 """Decodes with OpenCV, one picture after another; only kept pictures are converted.
 
 Times come from the packets, since OpenCV counts from the first picture and leaves damaged ones out silently:
-each picture is matched to the packet of the same time, or of the same number in files without times. OpenCV does not report damage, so that smeared pictures
-after it are kept here, other than with PyAV. What it would show otherwise than the other decoders is refused:
-BT.2020 and high dynamic range, which it converts to BT.709 colours, and the second of two video streams. Its
-build has no software decoder for AV1.
+each picture is matched to the packet of the same time, or of the same number in files without times. OpenCV
+does not report damage, so that smeared pictures after it are kept here, other than with PyAV. What it would
+show otherwise than the other decoders is refused: BT.2020 and high dynamic range, which it converts to BT.709
+colours, and the second of two video streams. Its build has no software decoder for AV1.
 """
 
 from __future__ import annotations
@@ -68,13 +68,14 @@ class OpencvBackend:
         last = max(wanted, default=-1)
         with _capture(video) as capture:
             rotation = video.turn()
-            grabbed = 0
+            grabbed, index = 0, -1
             while wanted and capture.grab():
                 grabbed += 1
                 video.limits.check_frames(grabbed)
-                index = grabbed - 1
+                index += 1
                 if timeline.reliable:
-                    index = _nearest(timeline, video.start + capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+                    seconds = video.start + capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                    index = max(_nearest(timeline, seconds), index)
                 if index in wanted:
                     yield _retrieve(capture, index, timeline, rotation), wanted.pop(index)
                 if index >= last:

@@ -34,9 +34,8 @@ class Timeline:
 
     pts are in stream ticks and seconds the same in seconds. key_pts and key_dts belong together: a key
     frame's presentation time and the time to seek to for it, in ticks. end is when the last picture leaves
-    the screen, in seconds. reliable is False where packets have no time or share one. hidden counts the
-    packets that an edit list cuts out; leading says that pictures shown before a key frame come
-    after it in the file (open groups).
+    the screen, in seconds. reliable is False where packets have no time or share one. leading
+    says that pictures shown before a key frame come after it in the file (open groups).
     """
 
     pts: list[int]
@@ -45,7 +44,6 @@ class Timeline:
     key_dts: list[int]
     end: float
     reliable: bool
-    hidden: int
     leading: bool
 
     def shown_at(self, time: float) -> int | None:
@@ -291,7 +289,6 @@ def scan(source: Source, index: int, limits: Limits) -> Timeline:
 def _timeline(packets: Iterable[av.Packet[VideoStream]], base: Fraction, nominal: Fraction) -> Timeline:
     pts: list[int] = []
     keys: list[tuple[int, int]] = []
-    hidden = 0
     held, reliable, leading = 0, True, False
     following = 0
     for packet in packets:
@@ -299,7 +296,6 @@ def _timeline(packets: Iterable[av.Packet[VideoStream]], base: Fraction, nominal
         reliable = reliable and packet.pts is not None and packet.dts is not None
         time = following if time is None else time
         if packet.is_discard:
-            hidden += 1
             continue
         if time >= following:
             held = packet.duration or 0
@@ -320,7 +316,6 @@ def _timeline(packets: Iterable[av.Packet[VideoStream]], base: Fraction, nominal
         key_dts=[dts for _, dts in keys],
         end=float(end),
         reliable=reliable,
-        hidden=hidden,
         leading=leading,
     )
 
