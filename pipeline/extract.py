@@ -10,23 +10,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ffpipe.manifests import datasets
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import display_path
-from ffpipe.manifests.records import Entry, FaceRecord, MediaRecord, Status
+from ffpipe.manifests.records import Entry, MediaRecord, Status
 from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.manifests.splits import group_key, leaks, merge_content_groups, seeded_split
 from ffpipe.pipeline import plan, provenance
 from ffpipe.pipeline.config import ExtractConfig
-from ffpipe.pipeline.engine import Chunk, Worker, create_engine
-from ffpipe.pipeline.hashing import HashCache, Hashed, hash_inputs
-from ffpipe.pipeline.medium import (
-    MediumReader,
-    MediumResult,
-    blank,
-    for_entry,
-)
+from ffpipe.pipeline.driver import ShardJob, drive, hash_entries
+from ffpipe.pipeline.engine import Chunk, Worker
+from ffpipe.pipeline.hashing import Hashed
+from ffpipe.pipeline.medium import MediumReader, MediumResult, for_entry
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.plan import MediumItem
 from ffpipe.pipeline.workspace import Workspace, bind_job, name_for
@@ -36,11 +34,9 @@ from ffpipe.stages.sampling import Sampling
 #: How many leaks of an official split are spelt out.
 SHOWN_LEAKS = 5
 
-_CRASHED = "the worker ended while it processed this file, also when it was tried again alone"
-
 
 @dataclass(frozen=True, slots=True)
-class ExtractJob:
+class ExtractJob(ShardJob[MediumResult]):
     """What an engine needs to extract media into a dataset's shards."""
 
     root: Path
@@ -64,7 +60,7 @@ class ExtractJob:
 
         def work(chunk: Chunk, attempt: str) -> dict[str, Any]:
             results = [self._result(item, reader) for item in chunk.items]
-            return self._commit(chunk, attempt, results)
+            return self.commit(chunk, attempt, results)
 
         return work
 
@@ -74,44 +70,16 @@ class ExtractJob:
             return MediumResult(item.known)
         return reader.read(item)
 
-    def single(self, item: MediumItem) -> Chunk:
-        """A chunk of one item."""
-        return plan.single(item)
+    def failed(self, item: MediumItem, media: MediaRecord) -> MediumResult:
+        """A medium without faces."""
+        return MediumResult(media)
 
-    def committed(self, chunk: Chunk) -> dict[str, Any] | None:
-        """Summary of a chunk that is committed already."""
-        found = [c for c in self.shards.commits() if c.chunk == chunk.id] if self.shards.has(chunk.id) else []
-        return _summary(found[0].inputs) if found else None
-
-    def poisoned(self, chunk: Chunk, attempt: str) -> dict[str, Any]:
-        """Record a chunk's one item as crashed."""
-        return self._commit(chunk, attempt, [MediumResult(blank(chunk.items[0], Status.CRASHED, _CRASHED))])
-
-    def _commit(self, chunk: Chunk, attempt: str, results: Sequence[MediumResult]) -> dict[str, Any]:
-        media: list[MediaRecord] = []
-        faces: list[FaceRecord] = []
-        inputs: list[dict[str, Any]] = []
-        for item, result in zip(chunk.items, results, strict=True):
-            media += [for_entry(result.media, entry, self.dataset) for entry in item.entries]
-            faces += result.faces
-            inputs += [_account(item, entry, result) for entry in item.entries]
-        tables = {"media": to_table("media", media), "faces": to_table("faces", faces)}
-        self.shards.commit(chunk.id, attempt, tables, inputs)
-        return _summary(inputs)
-
-
-def _account(item: MediumItem, entry: Entry, result: MediumResult) -> dict[str, Any]:
-    return {
-        "media_id": item.media_id,
-        "path": entry.path,
-        "status": result.media.status.value,
-        "faces": len(result.faces),
-        "seconds": round(result.seconds, 3),
-    }
-
-
-def _summary(inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"inputs": len(inputs), "faces": sum(i["faces"] for i in inputs)}
+    def tables(self, chunk: Chunk, results: Sequence[MediumResult]) -> dict[str, pa.Table]:
+        """Media rows of every path, and the faces."""
+        pairs = zip(chunk.items, results, strict=True)
+        media = [for_entry(r.media, entry, self.dataset) for item, r in pairs for entry in item.entries]
+        faces = [face for result in results for face in result.faces]
+        return {"media": to_table("media", media), "faces": to_table("faces", faces)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,19 +117,7 @@ def extract(
     with shards.lock():
         _bind(job, source, dataset)
         items = _items(dataset, shards, workspace, config, say)
-        total = sum(len(item.entries) for item in items)
-        with create_engine(config.engine, config.address, config.workers, total) as engine:
-            chunks = plan.plan(shards, items, engine.slots)
-            left = sum(len(item.entries) for chunk in chunks for item in chunk.items)
-            say(_plan_line(total, left, engine.name, engine.slots))
-            done = total - left
-            faces = 0
-            for outcome in engine.run(job, chunks):
-                done += outcome.summary["inputs"]
-                faces += outcome.summary["faces"]
-                if advance:
-                    advance(done, total, f"{faces} faces")
-        shards.sweep()
+        drive(job, items, config, say, advance)
     return _result(name, shards, {entry.path for item in items for entry in item.entries})
 
 
@@ -215,9 +171,7 @@ def _items(
 ) -> list[MediumItem]:
     """One item per content of the dataset, with splits and with what is stored already."""
     entries = dataset.entries[: config.limit]
-    cache = HashCache(workspace.root / "hashes.sqlite")
-    say(f"hashing {len(entries)} inputs")
-    hashes = list(hash_inputs([e.path for e in entries], cache, config.rehash))
+    hashes = hash_entries(entries, workspace, config.rehash, say)
     stored = from_table(shards.read("media"), MediaRecord)
     settled = _settle_splits(entries, hashes, stored, dataset.split_source, config.seed, say)
     refused = [Hashed(s.path, status=Status.SKIPPED, reason=s.reason) for s in dataset.skipped]
@@ -265,12 +219,6 @@ def _refuse_changed(items: Sequence[MediumItem], known: dict[str, MediaRecord]) 
             f"{len(changed)} inputs changed since they were extracted, the first {changed[0]}; "
             "extract under another name with --name, or start over with --overwrite"
         )
-
-
-def _plan_line(total: int, left: int, engine: str, slots: int) -> str:
-    resumed = f", {total - left} done before" if left < total else ""
-    workers = f"{slots} worker{'s' if slots > 1 else ''}"
-    return f"{total} inputs{resumed}; {left} to do with the {engine} engine, {workers}"
 
 
 def _result(name: str, shards: ShardGroup, paths: set[str]) -> ExtractResult:

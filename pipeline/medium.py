@@ -28,6 +28,11 @@ class MediumResult:
     faces: list[FaceRecord] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def n_faces(self) -> int:
+        """Faces found in it; none where its content was known before."""
+        return len(self.faces)
+
 
 def sampling_from(settings: FrameSettings, default: Sampling | None) -> Sampling | None:
     """The sampling that the settings ask for, else `default` (None: as many as scoring a video needs)."""

@@ -1,0 +1,152 @@
+"""What the jobs over media share: hash inputs, drive a plan through an engine, commit a chunk's results."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import pyarrow as pa
+
+from ffpipe.manifests.records import Entry, MediaRecord, Status
+from ffpipe.manifests.shards import ShardGroup
+from ffpipe.pipeline import plan
+from ffpipe.pipeline.config import EngineName
+from ffpipe.pipeline.engine import Chunk, create_engine
+from ffpipe.pipeline.hashing import HashCache, Hashed, hash_inputs
+from ffpipe.pipeline.medium import blank
+from ffpipe.pipeline.output import Advance, Say
+from ffpipe.pipeline.plan import MediumItem
+from ffpipe.pipeline.workspace import Workspace
+
+_CRASHED = "the worker ended while it processed this file, also when it was tried again alone"
+
+
+class Result(Protocol):
+    """What became of a medium."""
+
+    @property
+    def media(self) -> MediaRecord:
+        """Its facts and status."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        ...
+
+    @property
+    def n_faces(self) -> int:
+        """Faces found in it by this chunk."""
+        ...
+
+
+ResultType = TypeVar("ResultType", bound=Result)
+
+
+class ShardJob(ABC, Generic[ResultType]):
+    """A job whose chunks are committed to a group of shards; see `engine.Job` for the methods."""
+
+    @property
+    @abstractmethod
+    def shards(self) -> ShardGroup:
+        """Where the chunks are committed."""
+
+    @abstractmethod
+    def tables(self, chunk: Chunk, results: Sequence[ResultType]) -> dict[str, pa.Table]:
+        """The rows of each table of the group, from one result an item."""
+
+    @abstractmethod
+    def failed(self, item: MediumItem, media: MediaRecord) -> ResultType:
+        """The result of an item of which nothing but the media record is known."""
+
+    def single(self, item: MediumItem) -> Chunk:
+        """A chunk of one item."""
+        return plan.single(item)
+
+    def committed(self, chunk: Chunk) -> dict[str, Any] | None:
+        """Summary of a chunk that is committed already."""
+        found = [c for c in self.shards.commits() if c.chunk == chunk.id] if self.shards.has(chunk.id) else []
+        return _summary(found[0].inputs) if found else None
+
+    def poisoned(self, chunk: Chunk, attempt: str) -> dict[str, Any]:
+        """Record a chunk's one item as crashed."""
+        item = chunk.items[0]
+        return self.commit(chunk, attempt, [self.failed(item, blank(item, Status.CRASHED, _CRASHED))])
+
+    def commit(self, chunk: Chunk, attempt: str, results: Sequence[ResultType]) -> dict[str, Any]:
+        """Commit one result an item and return the chunk's summary."""
+        pairs = zip(chunk.items, results, strict=True)
+        inputs = [_account(item, entry, result) for item, result in pairs for entry in item.entries]
+        self.shards.commit(chunk.id, attempt, self.tables(chunk, results), inputs)
+        return _summary(inputs)
+
+
+def _account(item: MediumItem, entry: Entry, result: Result) -> dict[str, Any]:
+    return {
+        "media_id": item.media_id,
+        "path": entry.path,
+        "status": result.media.status.value,
+        "faces": result.n_faces,
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _summary(inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"inputs": len(inputs), "faces": sum(i["faces"] for i in inputs)}
+
+
+class EngineSettings(Protocol):
+    """The settings that say how a job runs."""
+
+    @property
+    def engine(self) -> EngineName:
+        """Kind of engine."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Ray's address."""
+        ...
+
+    @property
+    def workers(self) -> int | None:
+        """Worker processes."""
+        ...
+
+
+def hash_entries(entries: Sequence[Entry], workspace: Workspace, rehash: bool, say: Say) -> list[Hashed]:
+    """The hash of each entry's file, in order, through the workspace's cache."""
+    say(f"hashing {len(entries)} input{'' if len(entries) == 1 else 's'}")
+    cache = HashCache(workspace.root / "hashes.sqlite")
+    return list(hash_inputs([e.path for e in entries], cache, rehash))
+
+
+def drive(
+    job: Any, items: Sequence[MediumItem], settings: EngineSettings, say: Say, advance: Advance | None = None
+) -> None:
+    """Do what is left of a job's items, committing chunk by chunk; the caller holds the lock of the shards.
+
+    Raises StorageError (disk full, read-only); what is committed by then stays.
+    """
+    shards: ShardGroup = job.shards
+    total = sum(len(item.entries) for item in items)
+    with create_engine(settings.engine, settings.address, settings.workers, total) as engine:
+        chunks = plan.plan(shards, items, engine.slots)
+        left = sum(len(item.entries) for chunk in chunks for item in chunk.items)
+        say(_plan_line(total, left, engine.name, engine.slots))
+        done, faces = total - left, 0
+        if advance and left:
+            advance(done, total, "")
+        for outcome in engine.run(job, chunks):
+            done += outcome.summary["inputs"]
+            faces += outcome.summary["faces"]
+            if advance:
+                advance(done, total, f"{faces} faces")
+    shards.sweep()
+
+
+def _plan_line(total: int, left: int, engine: str, slots: int) -> str:
+    resumed = f", {total - left} done before" if left < total else ""
+    workers = f"{slots} worker{'s' if slots > 1 else ''}"
+    return f"{total} inputs{resumed}; {left} to do with the {engine} engine, {workers}"
