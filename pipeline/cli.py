@@ -10,7 +10,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 import ffpipe
@@ -22,6 +21,9 @@ from ffpipe.pipeline.output import Progress, print_verdicts
 from ffpipe.pipeline.workspace import Workspace
 
 INTERRUPTED = 130
+
+#: What the parser raises. Typer brings click along or inside itself, so the class is found through its own.
+_ParseError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 app = typer.Typer(
     name="ffpipe",
@@ -203,9 +205,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the clips' motion and noise.")] = 0,
 ) -> int:
     """Run the main job on clips made from one photograph: extract, train, score, offline on a CPU."""
-    from ffpipe.pipeline.demo import run
+    from ffpipe.pipeline import demo as job
 
-    return run(folder, seed, say)
+    return job.run(folder, seed, say)
 
 
 @app.command()
@@ -242,26 +244,25 @@ def main() -> None:
     """Entry point: run a command and end with its exit code."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(_run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))
 
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
     """The exit code of a command line: 0, 3 and 4 by inputs, 2 usage, 74 input/output, 130 interrupted, 1 bug."""
     debug = "--debug" in arguments
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="ffpipe", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         say("interrupted; run the same command again to go on from here")
         return INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        return UsageError.exit_code
+    except _ParseError as error:
+        return _fail(error, error.format_message(), UsageError.exit_code, debug)
     except FfpipeError as error:
         return _fail(error, error.message, error.exit_code, debug)
     except BrokenPipeError:

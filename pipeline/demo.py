@@ -21,6 +21,7 @@ Image = npt.NDArray[np.uint8]
 
 SIDE = 448  # pixels of a clip's frame
 FPS = 25
+EDGE = 226  # pixels of the photograph that the camera's aim keeps from its edge
 FRAMES = 40
 #: Clips of each class to train on, and to score.
 TRAIN_CLIPS = 12
@@ -49,7 +50,7 @@ class Motion:
         """A gentle random motion."""
         return cls(
             rng.uniform(-12, 12, 2),
-            rng.uniform(-22, 22, 2),
+            rng.uniform(-20, 20, 2),
             (rng.uniform(1.15, 1.4), rng.uniform(1.15, 1.4)),
             (rng.uniform(-5, 5), rng.uniform(-5, 5)),
             rng.uniform(0.9, 1.1),
@@ -124,23 +125,24 @@ def photograph() -> Image:
         from skimage import data
     except ImportError:
         raise UsageError("the demo needs scikit-image: pip install 'ffpipe[demo]'") from None
-    picture: Image = data.astronaut()
-    return picture
+    return as_pixels(data.astronaut())
 
 
 def film(path: Path, rng: np.random.Generator, forged: bool) -> None:
     """Make one clip: film the photograph, forge the decoded frames or leave them, and encode again."""
     picture = photograph()
     box = _face_box(picture)
-    centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    # Aimed so that the picture's edge stays out of view at the widest zoom and the farthest drift.
+    aim = np.clip([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], EDGE, picture.shape[0] - EDGE)
     motion, forgery = Motion.draw(rng), Forgery.draw(rng)
     raw = path.with_suffix(".raw.mp4")
     times = np.linspace(0, 1, FRAMES)
-    encode(raw, (_noisy(motion.view(picture, centre, t), rng) for t in times), FILMED)
-    frames: Iterator[Image] = decode(raw)
+    encode(raw, (_noisy(motion.view(picture, (aim[0], aim[1]), t), rng) for t in times), FILMED)
+    frames = list(decode(raw))
     if forged:
-        frames = (forgery.apply(frame, _face_box(frame)) for frame in frames)
-    encode(path, frames, UPLOADED)
+        boxes = np.linspace(_face_box(frames[0]), _face_box(frames[-1]), FRAMES)
+        frames = [forgery.apply(frame, tuple(box)) for frame, box in zip(frames, boxes, strict=True)]
+    encode(path, iter(frames), UPLOADED)
     raw.unlink()
 
 
@@ -149,13 +151,12 @@ def scenery(path: Path, rng: np.random.Generator) -> None:
     import cv2
 
     blurred = cv2.GaussianBlur(photograph()[300:, :200], (0, 0), 9)
-    still: Image = cv2.resize(blurred, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-    encode(path, (_noisy(still, rng) for _ in range(FRAMES)), UPLOADED)
+    still = cv2.resize(blurred, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    encode(path, (_noisy(as_pixels(still), rng) for _ in range(FRAMES)), UPLOADED)
 
 
 def _noisy(frame: Image, rng: np.random.Generator) -> Image:
-    noise = rng.normal(0, 3, frame.shape)
-    return as_pixels(frame + noise)
+    return as_pixels(frame + 3 * rng.standard_normal(frame.shape, np.float32))
 
 
 _detector: list[Any] = []

@@ -74,7 +74,7 @@ def test_the_installed_ffpipe_works_on_ray_in_a_folder_with_its_own_models(
 
     for name in ("models", "stages", "manifests"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the user's own package was imported')")
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('a package of the user was imported')")
     make_face_clip(tmp_path / "clips" / "a.mp4", seconds=1.0)
     command = [str(installed.parent / "ffpipe"), "extract", "clips", "--engine", "ray", "--workers", "1", "--frames", "4"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RAY"))}

@@ -1,0 +1,137 @@
+"""The command line as a user meets it: help, errors of one line, exit codes, data on stdout and words on stderr."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from media import make_face_clip
+
+from ffpipe.pipeline import cli
+
+COMMANDS = ("extract", "train", "score", "models", "datasets", "doctor", "demo", "purge")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = cli.run([*arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_help_names_every_command_and_the_main_job(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    assert all(command in out for command in COMMANDS)
+    assert "ffpipe score videos/ --out report.parquet" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_every_option_a_text(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, command, "--help")
+    assert code == 0
+    options = [line for line in out.splitlines() if line.startswith("│ --")]
+    assert all(len(line.strip("│ ").split()) > 2 for line in options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["extract", "nowhere"], "nowhere: no such file or folder"),
+        (["extract", ".", "--frames", "0"], "--frames '0'"),
+        (["extract", ".", "--dataset", "nope"], "no dataset layout is called 'nope'"),
+        (["extract", ".", "--set", "x=1"], "unknown key 'x'; allowed: "),
+        (["train"], "--model"),
+        (["train", "--model", "nope"], "'nope'"),
+        (["score", "x.mp4"], "ffpipe train --model sfcl-hcmf"),
+        (["score", "x.mp4", "--out", "report.docx"], ".parquet"),
+        (["models", "nope"], "known are: "),
+        (["purge", "nope", "--yes"], "called 'nope'"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_usage_errors_say_what_was_given_and_what_is_allowed(
+    arguments: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FFPIPE_WORKSPACE", str(tmp_path / "ws"))
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert words in " ".join(err.split())
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_models_and_datasets_list_what_is_registered(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "sfcl-hcmf" in run(capsys, "models")[1]
+    described = run(capsys, "models", "sfcl-hcmf")[1]
+    assert all(option in described for option in ("sbcm", "sida", "faae", "hcma", "hcmf", "tokens"))
+    listed = run(capsys, "datasets")[1]
+    assert all(name in listed for name in ("ffpp", "folder", "unlabelled"))
+
+
+def test_extract_prints_words_on_stderr_and_json_on_stdout(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    make_face_clip(tmp_path / "in" / "a.mp4", seconds=0.2)
+    (tmp_path / "in" / "b.mp4").write_bytes(b"")
+    code, out, err = run(
+        capsys, "extract", str(tmp_path / "in"), "--workspace", str(tmp_path / "ws"), "--frames", "2",
+        "--engine", "local", "--workers", "0", "--json",
+    )  # fmt: skip
+    assert code == 3, "one input failed"
+    found = json.loads(out)
+    assert found["statuses"] == {"ok": 1, "unreadable": 1}
+    assert found["faces"] == 2
+    assert "next: ffpipe train --model sfcl-hcmf" in err
+
+
+def test_a_bug_is_one_line_unless_debugging(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ffpipe.manifests import datasets
+
+    monkeypatch.setattr(datasets, "list_layouts", lambda: 1 / 0)
+    code, _, err = run(capsys, "datasets")
+    assert code == 1
+    assert "Traceback" not in err
+    assert "a bug in ffpipe: ZeroDivisionError" in err
+    assert "Traceback" in run(capsys, "--debug", "datasets")[2]
+
+
+def test_doctor_reports_each_topic_and_a_fix_for_each_problem(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, _ = run(capsys, "doctor", "--json", "--workspace", str(tmp_path))
+    findings = json.loads(out)
+    assert {
+        "ffpipe",
+        "library",
+        "FFmpeg",
+        "codecs",
+        "faces",
+        "isolation",
+        "GPU",
+        "machine",
+        "disk",
+        "Ray",
+    } <= {f["topic"] for f in findings}
+    assert any("h264" in f["text"] for f in findings if f["topic"] == "codecs")
+    assert code == int(any(f["fix"] and not f["fix"].startswith("optional") for f in findings))
+
+
+def test_doctor_names_the_fix_for_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from ffpipe.pipeline import doctor
+
+    monkeypatch.setattr(doctor, "library_versions", lambda: {"av": None, "decord": None})
+    monkeypatch.setattr(doctor, "_LEAST_DISK", 1 << 62)
+    problems = {f.text: f.fix for f in doctor.examine(tmp_path) if f.fix}
+    assert problems["av is not installed"] == "pip install av"
+    assert problems["decord is not installed"] == "optional; pip install decord"
+    assert any("--workspace" in fix for fix in problems.values())
