@@ -291,3 +291,19 @@ def test_compression_is_odd_and_logarithmic():
     np.testing.assert_allclose(
         spectral.compress_sida(d).numpy(), np.sign(d.numpy()) * np.log1p(np.abs(d.numpy())), rtol=1e-6
     )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="TF32 exists on CUDA only")
+def test_tf32_and_autocast_do_not_reach_the_operators_on_cuda():
+    rgb = PICTURES["photo"]
+    image = as_batch(rgb).cuda()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            coefficients, d = spectral.block_dct(image), spectral.sida_of(image)
+            restored = spectral.full_idct(spectral.full_dct(image))
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    np.testing.assert_allclose(coefficients[0].cpu().numpy(), reference_dct(rgb), atol=1e-3, rtol=0)
+    assert_near(d[0].cpu(), reference_sida(reference_dct(rgb)))
+    np.testing.assert_allclose(restored[0].cpu().numpy(), rgb, atol=1e-3)
