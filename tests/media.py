@@ -179,7 +179,7 @@ def make_clip(
         container.mux(stream.encode(None))
     if rotation:
         _turn(path, rotation)
-    step = (shown[-1] - shown[0]) / (len(shown) - 1) if len(shown) > 1 else 1 / fps
+    step = shown[-1] - shown[-2] if len(shown) > 1 else 1 / fps
     return Clip(path, width, height, shown, rotation, shown[-1] - shown[0] + step, codec, pixel_format, faces)
 
 

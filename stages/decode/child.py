@@ -12,6 +12,7 @@ import socket
 from dataclasses import asdict
 
 from ffpipe.manifests.errors import MediaError
+from ffpipe.manifests.records import Status
 from ffpipe.stages.decode import Decoding, Limits, load_decoder
 from ffpipe.stages.decode.channel import SLOTS, Channel, ChannelClosed, Message, SharedPictures
 from ffpipe.stages.decode.contract import Backend, Picture
@@ -62,12 +63,11 @@ class _Server:
             try:
                 self._decode(request)
             except MediaError as error:
-                out_of_memory = isinstance(error.__cause__, MemoryError)
-                self._channel.send(
-                    kind="error", status=error.status, reason=error.reason, worn_out=out_of_memory
-                )
-                if out_of_memory:
-                    return
+                self._channel.send(kind="error", status=error.status, reason=error.reason, worn_out=False)
+            except MemoryError:
+                reason = "decoding it needs more memory than the limit"
+                self._channel.send(kind="error", status=Status.TOO_LARGE, reason=reason, worn_out=True)
+                return
 
     def _decode(self, request: Message) -> None:
         self._free = list(range(SLOTS))

@@ -69,15 +69,13 @@ class Decoding:
 
         Raises:
             MediaError: unreadable where not one picture can be decoded; too_large past a limit.
+            MemoryError: there is not enough.
         """
-        try:
-            for picture, hits in self._pictures:
-                self._note(picture)
-                self.decoded += 1
-                self.covered += hits
-                yield picture
-        except MemoryError as error:
-            raise MediaError(Status.TOO_LARGE, "decoding it needs more memory than the limit") from error
+        for picture, hits in self._pictures:
+            self._note(picture)
+            self.decoded += 1
+            self.covered += hits
+            yield picture
         if not self.decoded:
             raise MediaError(Status.UNREADABLE, f"no picture could be decoded: {self._cause()}")
         if self.covered < self.targets:

@@ -152,15 +152,15 @@ def _open_container(source: Source, limits: Limits) -> InputContainer:
         "protocol_whitelist": "file",
         "format_whitelist": source.format,
         "max_pixels": str(limits.max_pixels),
-        "max_streams": str(limits.max_streams),
+        "max_streams": str(limits.max_streams + 1),
         "threads": "1",
     }
     if source.format == "mov":
         options["enable_drefs"] = "0"
     try:
         container = av.open(f"file:{source.url}", format=source.format, options=options)
-    except MemoryError as error:
-        raise MediaError(Status.TOO_LARGE, "its header needs more memory than the limit") from error
+    except MemoryError:
+        raise
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(Status.UNREADABLE, f"{source.format}: {plain(error)}") from error
     if container.format.name.split(",")[0] != source.format:
