@@ -52,7 +52,7 @@ def companion(path: Path, table: str) -> Path:
 
 def with_provenance(table: pa.Table, provenance: Mapping[str, Any]) -> pa.Table:
     """The table with its provenance in the schema metadata, where every writer here looks for it."""
-    stored = {PROVENANCE_KEY: json.dumps(provenance, default=str).encode()}
+    stored = {PROVENANCE_KEY: json.dumps(provenance, sort_keys=True, default=str).encode()}
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **stored})
 
 

@@ -1,0 +1,316 @@
+"""The score job: files, folders and globs to one report row an input, with tracks, face scores and kept crops."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from ffpipe.manifests.errors import UsageError, WeightsError
+from ffpipe.manifests.inputs import AnyPath, Inputs, collect
+from ffpipe.manifests.records import Entry, MediaRecord, ReportRow, Status
+from ffpipe.manifests.schemas import from_table, to_table
+from ffpipe.manifests.shards import ShardGroup
+from ffpipe.pipeline import plan, provenance, tables
+from ffpipe.pipeline.config import ScoreConfig
+from ffpipe.pipeline.driver import ShardJob, drive, hash_entries
+from ffpipe.pipeline.engine import Chunk, Worker
+from ffpipe.pipeline.hashing import Hashed
+from ffpipe.pipeline.medium import MediumReader
+from ffpipe.pipeline.output import Advance, Say
+from ffpipe.pipeline.plan import MediumItem
+from ffpipe.pipeline.scoring import (
+    BEST_KEPT,
+    WORST_KEPT,
+    MediumScorer,
+    ScoredMedium,
+    Stamp,
+    for_path,
+    report_row,
+)
+from ffpipe.pipeline.weights import Weights
+from ffpipe.pipeline.workspace import Workspace, bind_job, name_for
+from ffpipe.stages.aggregate import Rule, Thresholds
+from ffpipe.stages.infer import Precision, Scorer
+
+#: Hexadecimal digits of a run's name that tell it from other runs of the same report name.
+_RUN_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreJob(ShardJob[ScoredMedium]):
+    """What an engine needs to score media into a run's shards."""
+
+    root: Path
+    settings: ScoreConfig
+    weights: Path
+    stamp: Stamp
+    thresholds: Thresholds
+    device: str
+
+    @property
+    def key(self) -> str:
+        """Names the warm worker: folder, configuration and weights."""
+        return f"score {self.root} {self.settings.digest()} {self.settings.batch_size} {self.stamp.model_id}"
+
+    @property
+    def shards(self) -> ShardGroup:
+        """The run's folder of shards."""
+        return run_shards(self.root)
+
+    @property
+    def rule(self) -> Rule:
+        """How faces are gathered into tracks and videos."""
+        return Rule(min_faces=self.settings.min_faces)
+
+    def build(self) -> Worker:
+        """A worker with a warm network, detector and decoding child."""
+        weights = Weights.load(self.weights, self.device)
+        if weights.model_id != self.stamp.model_id:
+            raise WeightsError(f"{self.weights} was replaced while it was used; run the command again")
+        scorer = MediumScorer(
+            reader=MediumReader(self.settings, weights.crop, None),
+            scorer=Scorer(weights.loaded, self.device, self.settings.batch_size, PRECISION),
+            thresholds=weights.thresholds,
+            rule=self.rule,
+            stamp=self.stamp,
+            keep=self.settings.keep_faces,
+        )
+
+        def work(chunk: Chunk, attempt: str) -> dict[str, Any]:
+            results = [self._known(item) or scorer.score(item) for item in chunk.items]
+            return self.commit(chunk, attempt, results)
+
+        return work
+
+    def _known(self, item: MediumItem) -> ScoredMedium | None:
+        """The content's row under another path, where this run has it already: only rows are added then."""
+        return None if item.known is None else ScoredMedium(_media_of(item.known), item.known)
+
+    def failed(self, item: MediumItem, media: MediaRecord) -> ScoredMedium:
+        """A medium of which there is nothing but a row."""
+        return ScoredMedium(media, report_row(media, [], 0, self.thresholds, self.rule, self.stamp))
+
+    def tables(self, chunk: Chunk, results: Sequence[ScoredMedium]) -> dict[str, pa.Table]:
+        """Report rows of every path, and the tracks, scores and kept faces of every content."""
+        pairs = zip(chunk.items, results, strict=True)
+        rows = [for_path(result.row, entry) for item, result in pairs for entry in item.entries]
+        return {
+            "report": to_table("report", rows),
+            "tracks": to_table("tracks", [t for result in results for t in result.tracks]),
+            "scores": to_table("scores", [s for result in results for s in result.scores]),
+            "faces": to_table("faces", [f for result in results for f in result.kept]),
+        }
+
+
+#: Arithmetic of the network; others differ from it by more than scores may.
+PRECISION: Precision = "float32"
+
+
+def run_shards(root: Path) -> ShardGroup:
+    """The shards of a scoring run's folder."""
+    return ShardGroup(root, "report", ["tracks", "scores", "faces"])
+
+
+def _media_of(row: ReportRow) -> MediaRecord:
+    return MediaRecord(
+        media_id=row.media_id,
+        path=row.path,
+        path_bytes=row.path_bytes,
+        sha256=row.sha256,
+        bytes=row.bytes,
+        status=row.status,
+        reason=row.reason,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """A finished scoring: its tables with their provenance, the files written, and the run's folder.
+
+    report has one row an input, in the order of the inputs; tracks and scores follow it.
+    """
+
+    report: pa.Table
+    tracks: pa.Table
+    scores: pa.Table
+    root: Path
+    weights: Path
+    provenance: dict[str, Any]
+    files: list[Path] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where no input failed, 3 where some did, 4 where all did."""
+        return plan.exit_code(Counter(self.report.column("status").to_pylist()))
+
+
+def score(
+    paths: Sequence[AnyPath],
+    config: ScoreConfig,
+    workspace: Workspace,
+    *,
+    out: Path | None = None,
+    say: Say,
+    advance: Advance | None = None,
+) -> ScoreResult:
+    """Score every input that the paths stand for; the same command goes on where an interrupted one was.
+
+    `out` is written as `tables.write_report` says. Raises UsageError (nothing found, output or weights that cannot
+    be used, another run at work) and StorageError (disk full, read-only); what is committed by then stays.
+    """
+    if out is not None:
+        tables.check_output(out)
+    directory = _choose_weights(config, workspace, say)
+    weights = Weights.load(directory)
+    accepted = weights.accepts(config.cropped, config.accept_crops)
+    found = _collect(paths, config, workspace, say)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    root, facts = _bind(config, workspace, weights, accepted, out, device)
+    job = ScoreJob(
+        root=root,
+        settings=config,
+        weights=directory,
+        stamp=Stamp(weights.model_id, facts["provenance"]["id"], accepted),
+        thresholds=weights.thresholds,
+        device=device,
+    )
+    if not weights.thresholds.usable:
+        say(f"verdicts stay inconclusive with these weights: {weights.thresholds.reason}")
+    del weights
+    with job.shards.lock():
+        items = _items(found, job.shards, workspace, config, say)
+        drive(job, items, config, say, advance)
+        result = _result(job, found, items, facts["provenance"])
+    say(_kept_line(config, job.shards))
+    if out is None:
+        return result
+    files = tables.write_report(
+        out, {"report": result.report, "tracks": result.tracks, "scores": result.scores}
+    )
+    say(f"report: {out}; beside it {', '.join(file.name for file in files[1:])}")
+    return replace(result, files=files)
+
+
+def _choose_weights(config: ScoreConfig, workspace: Workspace, say: Say) -> Path:
+    directory = config.weights or workspace.newest_model()
+    if not directory.is_dir():
+        raise UsageError(f"--weights {directory}: no such folder; give the folder of a trained model")
+    directory = Path(os.path.abspath(directory))  # noqa: PTH100 - symlinks stay as the user named them
+    say(f"weights: {directory}" + ("" if config.weights else ", the newest in the workspace"))
+    return directory
+
+
+def _collect(paths: Sequence[AnyPath], config: ScoreConfig, workspace: Workspace, say: Say) -> Inputs:
+    found = collect(paths, exclude=[workspace.root])
+    line = found.companions_line()
+    if line:
+        say(line)
+    if config.limit is not None:
+        found = replace(found, entries=found.entries[: config.limit], skipped=[])
+    if not (found.entries or found.skipped):
+        raise UsageError("no input found in what was given; give videos, images, folders or globs")
+    return found
+
+
+def _bind(
+    config: ScoreConfig,
+    workspace: Workspace,
+    weights: Weights,
+    accepted: bool,
+    out: Path | None,
+    device: str,
+) -> tuple[Path, dict[str, Any]]:
+    """The run's folder and what is stored of it: one for each configuration, weights, device and report file."""
+    configuration = {**config.resolved(), "weights": str(weights.loaded.directory)}
+    place = os.fsencode(os.path.abspath(out)) if out else b""  # noqa: PTH100 - an undecodable name stays
+    stable = [config.digest(), weights.model_id, place.hex(), device]
+    digest = hashlib.sha256(json.dumps(stable).encode()).hexdigest()
+    run = f"{name_for(out.stem if out else 'report')}-{digest[:_RUN_DIGITS]}"
+    shards = workspace.scores(run)
+    shards.create()
+    facts = {
+        "configuration": configuration,
+        "crop": weights.crop.fingerprint(),
+        "provenance": provenance.collect(
+            configuration,
+            configuration_hash=config.digest(),
+            run=run,
+            model={
+                "detector": weights.loaded.config["detector"],
+                "sha256": weights.model_id,
+                "crop_fingerprint": weights.crop.fingerprint(),
+                "thresholds": weights.thresholds.to_json(),
+            },
+            calibration=None,
+            crops_accepted=accepted,
+            device=torch.cuda.get_device_name() if device == "cuda" else device,
+            precision=PRECISION,
+        ),
+    }
+    return shards.root, bind_job(shards.root, digest, facts, "write to another --out")
+
+
+def _items(
+    found: Inputs, shards: ShardGroup, workspace: Workspace, config: ScoreConfig, say: Say
+) -> list[MediumItem]:
+    """One item per content, with the row that this run has of it already."""
+    entries = [Entry(path) for path in found.entries]
+    hashes = hash_entries(entries, workspace, config.rehash, say)
+    refused = [Hashed(s.path, status=Status.SKIPPED, reason=s.reason) for s in found.skipped]
+    items = plan.items_from([*entries, *(Entry(s.path) for s in found.skipped)], [*hashes, *refused])
+    stored = from_table(shards.read("report"), ReportRow)
+    known = {
+        row.media_id: row for row in stored if not row.status.failed and row.status is not Status.SKIPPED
+    }
+    return [replace(item, known=known.get(item.media_id)) for item in items]
+
+
+def _result(job: ScoreJob, found: Inputs, items: Sequence[MediumItem], origin: dict[str, Any]) -> ScoreResult:
+    """This command's part of the run, in the order of its inputs."""
+    wanted = {(item.media_id, os.fsencode(e.path)) for item in items for e in item.entries}
+    places = {
+        os.fsencode(path): k for k, path in enumerate([*found.entries, *(s.path for s in found.skipped)])
+    }
+    stored = from_table(job.shards.read("report"), ReportRow)
+    rows = [row for row in stored if (row.media_id, row.path_bytes) in wanted]
+    rows.sort(key=lambda row: places[row.path_bytes])
+    order = list(dict.fromkeys(row.media_id for row in rows))
+    made = {
+        "report": to_table("report", rows),
+        "tracks": _in_order(job.shards.read("tracks"), order, ["track_id"]),
+        "scores": _in_order(job.shards.read("scores"), order, ["frame_index", "track_id"]),
+    }
+    carrying = {name: tables.with_provenance(table, origin) for name, table in made.items()}
+    return ScoreResult(**carrying, root=job.root, weights=job.weights, provenance=origin)
+
+
+def _in_order(table: pa.Table, media: Sequence[str], columns: Sequence[str]) -> pa.Table:
+    """The rows of these media in their order, and within a medium by some columns."""
+    place = pc.index_in(table.column("media_id"), pa.array(media, pa.string()))
+    placed = table.append_column("place", place).filter(pc.is_valid(place))
+    keys = [("place", "ascending"), *((name, "ascending") for name in columns)]
+    return placed.take(pc.sort_indices(placed, keys)).drop_columns("place")
+
+
+def _kept_line(config: ScoreConfig, shards: ShardGroup) -> str:
+    """What of people's faces stays on disk, and how it goes."""
+    kept = sum(part.rows for _, part in shards.shards("faces"))
+    rule = {
+        "none": "none",
+        "worst": f"the {WORST_KEPT} highest and {BEST_KEPT} lowest of a track",
+        "all": "all",
+    }
+    return (
+        f"run: {shards.root}, with {kept} face crops ({rule[config.keep_faces]}); "
+        f"`ffpipe purge {shards.root.name}` deletes it"
+    )

@@ -1,0 +1,72 @@
+"""A model folder as scoring needs it: the network, how its faces are cut, and what its scores are held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from ffpipe.manifests.errors import UsageError, WeightsError
+from ffpipe.models import checkpoint
+from ffpipe.models.errors import CheckpointError
+from ffpipe.stages.aggregate import Thresholds
+from ffpipe.stages.crop import CropSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Loaded weights with their crop settings and thresholds."""
+
+    loaded: checkpoint.LoadedModel
+    crop: CropSettings
+    thresholds: Thresholds
+
+    @classmethod
+    def load(cls, directory: Path, device: str | torch.device = "cpu") -> Self:
+        """Raises WeightsError where the folder is no whole model or its configuration does not hold together."""
+        try:
+            loaded = checkpoint.load(directory, device)
+        except CheckpointError as error:
+            raise WeightsError(str(error)) from None
+        crop = _crop(loaded.config, directory)
+        return cls(loaded, crop, Thresholds.from_json(loaded.config.get("thresholds")))
+
+    @property
+    def model_id(self) -> str:
+        """Identity of the weights: the sha256 of their file."""
+        return self.loaded.model_id
+
+    @property
+    def name(self) -> str:
+        """The detector and the folder of its run, for people."""
+        return f"{self.loaded.config['detector']} in {self.loaded.directory}"
+
+    def accepts(self, cropped: bool, accept_crops: bool) -> bool:
+        """Whether faces are scored that were cut otherwise than the weights' own; the rows then say so.
+
+        Ready-made crops carry no fingerprint, so they never count as cut alike.
+        Raises UsageError where ready-made crops were not accepted.
+        """
+        if cropped and not accept_crops:
+            raise UsageError(
+                f"--cropped: nothing says how these faces were cut, and the weights read faces cut with fingerprint "
+                f"{self.crop.fingerprint()} (margin {self.crop.margin:g}); --accept-crops scores them all the same"
+            )
+        return cropped
+
+
+def _crop(config: dict[str, Any], directory: Path) -> CropSettings:
+    try:
+        crop = CropSettings(**config["crop"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{directory}: config.json says nothing valid of how faces are cut: {error}"
+        ) from None
+    if crop.fingerprint() != config.get("crop_fingerprint"):
+        raise WeightsError(
+            f"{directory}: config.json's crop settings do not have its crop_fingerprint "
+            f"{config.get('crop_fingerprint')!r}; it was written by another version of ffpipe"
+        )
+    return crop
