@@ -10,6 +10,9 @@ from typing import Literal, TypeVar
 
 #: Frames taken from a video when faces are extracted for training.
 EXTRACT_FRAMES = 32
+#: Seconds by which a target may lie before a frame and still meet it: the rounding of a target that falls on
+#: a frame's time exactly, and far less than any frame lasts.
+ROUNDING_SECONDS = 1e-6
 #: Most frames that scoring looks at, however long the video.
 SCORING_MAX_FRAMES = 600
 #: Scoring looks at least this often, in seconds, so that a short forgery in a long video is seen.
@@ -107,14 +110,14 @@ def spread(count: int, start: float, duration: float) -> list[float]:
 def shown_at(pts: Sequence[float], target: float) -> int:
     """Index of the frame on screen at `target`: the last whose pts is not later, or else the first.
 
-    pts are presentation times in ascending order, in seconds, of the same unit as target.
+    pts are presentation times in ascending order, in seconds like target; see ROUNDING_SECONDS.
 
     Raises:
         ValueError: pts is empty.
     """
     if not pts:
         raise ValueError("no frame is shown at any time: pts is empty")
-    return max(bisect_right(pts, target) - 1, 0)
+    return max(bisect_right(pts, target + ROUNDING_SECONDS) - 1, 0)
 
 
 def pick_shown(
@@ -131,7 +134,7 @@ def pick_shown(
     done = 0
     for pts, frame in frames:
         reached = done
-        while begun and reached < len(times) and times[reached] < pts:
+        while begun and reached < len(times) and times[reached] + ROUNDING_SECONDS < pts:
             reached += 1
         if reached > done and held is not None:
             yield held, reached - done

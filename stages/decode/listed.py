@@ -17,5 +17,5 @@ def wanted_pictures(video: Video) -> dict[int, int]:
         return dict.fromkeys(range(len(timeline.pts)), 1)
     found = [timeline.shown_at(time) for time in video.times]
     if None in found:
-        video.faults.append(f"the last picture ends at {timeline.end:.2f} s")
+        video.faults.append(f"the last picture ends at {timeline.latest_end:.2f} s")
     return dict(Counter(index for index in found if index is not None))

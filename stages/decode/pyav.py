@@ -30,6 +30,8 @@ from ffpipe.stages.sampling import pick_shown
 SEEK_FROM_GOPS = 1.5
 #: How chroma is enlarged where FFmpeg has no direct way to RGB (above 8 bits): as OpenCV does.
 _CHROMA = Interpolation.BICUBIC
+#: Key frames are hardly ever closer than this, in seconds; below it no index is looked for.
+_NEAREST_KEYS = 0.5
 #: Only these containers say where their key frames are, exactly and up front.
 _SEEKABLE = frozenset({"mov", "matroska"})
 
@@ -87,9 +89,9 @@ class PyavBackend:
             for picture, hits in _by_seeking(video):
                 done += hits
                 yield picture, hits
-            if done < len(video.times):
-                video.reopen()
         if done < len(video.times):
+            if video.moved:
+                video.reopen()
             yield from pick_shown(_presented(video), video.times[done:])
 
 
@@ -193,11 +195,11 @@ def _sparse(video: Video) -> bool:
     """Whether the targets lie so far apart that seeking passes by fewer pictures than decoding all."""
     if video.source.format not in _SEEKABLE or len(video.times) < 2:
         return False
-    keys = sum(entry.is_keyframe for entry in video.stream.index_entries)
-    if keys < 2:
-        return False
     spacing = (video.times[-1] - video.times[0]) / (len(video.times) - 1)
-    return spacing >= SEEK_FROM_GOPS * video.duration / keys
+    if video.source.format == "matroska" and spacing >= _NEAREST_KEYS:
+        video.seek(video.stream.start_time or 0)  # its index is read at the first seek only
+    keys = sum(entry.is_keyframe for entry in video.stream.index_entries)
+    return keys > 1 and spacing >= SEEK_FROM_GOPS * video.duration / keys
 
 
 def _by_seeking(video: Video) -> Iterator[tuple[AvPicture, int]]:
@@ -222,7 +224,7 @@ def _from_key(video: Video, timeline: Timeline, key: int, wanted: Sequence[int])
     """The frames of exactly the wanted times, from one key frame on; ends before the first that is not sound."""
     matroska = video.source.format == "matroska"
     begin = timeline.key_pts[key] if matroska else timeline.key_dts[key]
-    video.container.seek(begin, stream=video.stream, backward=True, any_frame=False)
+    video.seek(begin)
     missing = deque(wanted)
     for item in _decoded(video):
         if isinstance(item, _Damage) or item.is_corrupt or item.pts is None or item.pts > missing[0]:

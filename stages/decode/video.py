@@ -34,7 +34,8 @@ class Timeline:
 
     pts are in stream ticks and seconds the same in seconds. key_pts and key_dts belong together: a key
     frame's presentation time and the time to seek to for it, in ticks. end is when the last picture leaves
-    the screen, in seconds. reliable is False where packets have no time or share one. leading
+    the screen by its own duration, latest_end the same if it lasts as long as the widest gap before it, both
+    in seconds. reliable is False where packets have no time or share one. leading
     says that pictures shown before a key frame come after it in the file (open groups).
     """
 
@@ -43,12 +44,13 @@ class Timeline:
     key_pts: list[int]
     key_dts: list[int]
     end: float
+    latest_end: float
     reliable: bool
     leading: bool
 
     def shown_at(self, time: float) -> int | None:
         """Index of the picture on screen at `time` seconds, None after the end; the first answers before it."""
-        return shown_at(self.seconds, time) if self.pts and time < self.end else None
+        return shown_at(self.seconds, time) if self.pts and time < self.latest_end else None
 
     def key_before(self, index: int) -> int:
         """Number of the key frame from which picture `index` can be decoded."""
@@ -60,7 +62,7 @@ class Video:
     """An open video, its facts and what to take from it.
 
     times are the targets in seconds, empty for every picture; expected counts them (for every picture: the
-    packets). faults collects why pictures are missing.
+    packets). faults collects why pictures are missing. moved says that the container was sought in.
     """
 
     source: Source
@@ -74,6 +76,7 @@ class Video:
     expected: int
     timeline: Timeline | None
     faults: list[str] = field(default_factory=list)
+    moved: bool = False
 
     def seconds(self, ticks: int) -> float:
         """A time in stream ticks, in seconds, rounded once."""
@@ -95,12 +98,18 @@ class Video:
                 what = plain(error) or "the file ends before it"
                 raise MediaError(Status.UNREADABLE, f"no picture could be decoded: {what}") from error
 
+    def seek(self, ticks: int) -> None:
+        """Go on from the last key frame not later than `ticks`."""
+        self.moved = True
+        self.container.seek(ticks, stream=self.stream, backward=True, any_frame=False)
+
     def reopen(self) -> None:
         """Begin anew at the first packet, whatever its time."""
         index = self.stream.index
         self.container.close()
         self.container = _open_container(self.source, self.limits)
         self.stream = _prepared(self.container.streams[index], self.limits)
+        self.moved = False
 
     def __enter__(self) -> Video:
         return self
@@ -293,7 +302,7 @@ def _timeline(packets: Iterable[av.Packet[VideoStream]], base: Fraction, nominal
     following = 0
     for packet in packets:
         time = packet.pts if packet.pts is not None else packet.dts
-        reliable = reliable and packet.pts is not None and packet.dts is not None
+        reliable = reliable and packet.pts is not None
         time = following if time is None else time
         if packet.is_discard:
             continue
@@ -302,19 +311,20 @@ def _timeline(packets: Iterable[av.Packet[VideoStream]], base: Fraction, nominal
             following = time + (held or int(nominal / base))
         leading = leading or bool(keys and time < keys[-1][0])
         pts.append(time)
-        if packet.is_keyframe and packet.dts is not None:
-            keys.append((time, packet.dts))
+        if packet.is_keyframe:
+            keys.append((time, time if packet.dts is None else packet.dts))
     pts.sort()
     keys.sort()
     reliable = reliable and len(set(pts)) == len(pts)
     gap = max((later - earlier for earlier, later in pairwise(pts)), default=0) * base or nominal
-    end = (pts[-1] if pts else 0) * base + max(held * base, gap)
+    last = (pts[-1] if pts else 0) * base
     return Timeline(
         pts=pts,
         seconds=[float(ticks * base) for ticks in pts],
         key_pts=[time for time, _ in keys],
         key_dts=[dts for _, dts in keys],
-        end=float(end),
+        end=float(last + (held * base or nominal)),
+        latest_end=float(last + max(held * base, gap)),
         reliable=reliable,
         leading=leading,
     )

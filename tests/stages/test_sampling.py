@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffpipe.stages.sampling import Sampling, for_scoring, pick_shown, shown_at, targets
+from ffpipe.stages.sampling import ROUNDING_SECONDS, Sampling, for_scoring, pick_shown, shown_at, targets
 
 counts = st.integers(1, 700)
 starts = st.floats(-1e4, 1e6)
@@ -67,11 +67,18 @@ def test_all_has_no_targets_and_a_still_has_one() -> None:
 @given(ascending, st.floats(-10, 300))
 def test_the_frame_on_screen_is_the_last_not_later(pts: list[float], target: float) -> None:
     index = shown_at(pts, target)
-    if target < pts[0]:
+    if target < pts[0] - ROUNDING_SECONDS:
         assert index == 0
     else:
-        assert pts[index] <= target
+        assert pts[index] <= target + ROUNDING_SECONDS
         assert index + 1 == len(pts) or target < pts[index + 1]
+
+
+def test_a_target_on_a_frame_s_time_meets_that_frame() -> None:
+    """0.5 * 2.4 / 6 comes out just below 0.2."""
+    (first, *_) = targets(Sampling.of_count(6), 0.0, 2.4)
+    assert first < 0.2
+    assert shown_at([k / 25 for k in range(60)], first) == 5
 
 
 @given(ascending, st.lists(st.floats(-10, 300), max_size=40).map(sorted))
