@@ -8,7 +8,7 @@ import torch
 from media import face_painter, noise
 
 from ffpipe.manifests.errors import UsageError
-from ffpipe.stages.detect import Detection, FaceDetector, create_detector, list_face_detectors
+from ffpipe.stages.detect import Detection, FaceDetector, create_detector, list_face_detectors, mtcnn_networks
 from ffpipe.stages.detect.mtcnn_networks import Proposer, Refiner, Settler
 from ffpipe.stages.track import overlap
 
@@ -132,6 +132,18 @@ def test_the_networks_compute_what_the_library_computes():
             score, moves = Proposer()(pixels)
         torch.testing.assert_close(score, probability[0, 1], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(moves, shifts[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("strip", [300, 2_000, 10**6])
+def test_skipped_and_cut_up_maps_are_the_whole_ones(strip, monkeypatch):
+    monkeypatch.setattr(mtcnn_networks, "_STRIP_PIXELS", 10**9)
+    pixels = torch.randint(0, 256, (1, 3, 71, 90)).float()
+    score, shifts = Proposer()(pixels)
+    monkeypatch.setattr(mtcnn_networks, "_STRIP_PIXELS", strip)
+    for skip in (1, 2):
+        less, moves = Proposer()(pixels, skip)
+        torch.testing.assert_close(less, score[::skip, ::skip], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(moves, shifts[:, ::skip, ::skip], atol=1e-4, rtol=1e-4)
 
 
 def test_mtcnn_finds_the_librarys_boxes():
