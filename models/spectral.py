@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -21,9 +22,41 @@ STD_FLOOR = 1e-3  # grey levels: below this, skewness and kurtosis would describ
 _FEW_BLOCKS = 256
 # A difference map whose spread is under this many grey levels may be nothing but that rounding error.
 _ROUNDING_STD = 1e-2
+# Under this, the 1e-6 that D promises of a skewness is less than float32 sums can hold.
+_LEAST_SKEWNESS = 1e-2
 # Size of a tile of a (64, blocks) slab: it and its scratch copy stay near a 1 MiB L2 cache. Smaller tiles lose
 # more to call overhead than they gain.
 _TILE_BYTES = 1024 * 1024
+# A block's upper rows, and its lower rows mirrored onto them.
+_MIRRORED_ROWS = (0, 1, 2, 3, 7, 6, 5, 4)
+
+
+# Scratch memory that a thread keeps, per buffer; larger crops take and return theirs.
+_KEPT_BYTES = 16 * 1024 * 1024
+
+
+class _Scratch(threading.local):
+    """Numbered buffers of one thread, kept between crops: page faults of fresh ones cost as much as the sums."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[int, Tensor] = {}
+
+    def take(self, slot: int, shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Uninitialised memory of `shape`, valid until the slot is taken again; on the device of `like`."""
+        dtype = dtype or like.dtype
+        size = math.prod(shape) * dtype.itemsize
+        if not like.is_cpu or size > _KEPT_BYTES:
+            return torch.empty(shape, dtype=dtype, device=like.device)
+        buffer = self._buffers.get(slot)
+        if buffer is None or buffer.numel() < size:
+            with torch.inference_mode(
+                False
+            ):  # what is made in inference mode cannot be written to outside of it
+                buffer = self._buffers[slot] = torch.empty(size, dtype=torch.uint8)
+        return buffer[:size].view(dtype).view(*shape)
+
+
+_scratch = _Scratch()
 
 
 @contextlib.contextmanager
@@ -85,16 +118,16 @@ def _half_bases(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tenso
     return bases.to(device=device, dtype=dtype), torch.tensor(by_parity).flatten().argsort().to(device)
 
 
-def _to_ycbcr_(planes: Tensor, dim: int) -> list[Tensor]:
+def _to_ycbcr_(planes: Tensor, dim: int, spare: Tensor | None = None) -> list[Tensor]:
     """Turns the RGB along `dim` in place into level-shifted JFIF YCbCr; returns views of Y, Cb, Cr in this order.
 
-    Written in colour differences, so that the chroma of grey is exactly 0.
+    `spare` is memory for one plane. Written in colour differences, so that the chroma of grey is exactly 0.
     """
     red, green, blue = (planes.select(dim, channel) for channel in range(3))
     red.sub_(green)
     blue.sub_(green)
     luma = green.add_(red, alpha=0.299).add_(blue, alpha=0.114).sub_(128)
-    half_blue = 0.5 * blue
+    half_blue = torch.mul(blue, 0.5, out=spare)
     cr = blue.mul_(-0.114 / 1.402).add_(red, alpha=0.5)
     cb = red.mul_(-0.299 / 1.772).add_(half_blue)
     return [luma, cb, cr]
@@ -145,11 +178,8 @@ def sida(coefficients: Tensor) -> Tensor:
     if coefficients.ndim != 5 or coefficients.shape[1:3] != (3, BANDS):
         raise ValueError(f"sida takes coefficients (B,3,64,h,w), got {tuple(coefficients.shape)}")
     _require_two_blocks(*coefficients.shape[-2:])
-    rows, columns = coefficients.shape[-2:]
-    dtype = torch.float64 if rows * columns <= _FEW_BLOCKS else torch.float32
     with torch.no_grad(), exact_float32(coefficients.device):
-        crops = [torch.stack([_slab_sums(slab) for slab in crop]) for crop in coefficients.to(dtype)]
-        return torch.stack([_statistics(_central(sums, rows, columns)) for sums in crops])
+        return torch.stack([_statistics_of(crop.to, *coefficients.shape[-2:]) for crop in coefficients])
 
 
 def sida_of(rgb: Tensor) -> Tensor:
@@ -161,9 +191,11 @@ def sida_of(rgb: Tensor) -> Tensor:
     """
     _require_rgb(rgb)
     padded = pad_to_blocks(rgb)
-    _require_two_blocks(padded.shape[-2] // BLOCK, padded.shape[-1] // BLOCK)
+    rows, columns = padded.shape[-2] // BLOCK, padded.shape[-1] // BLOCK
+    _require_two_blocks(rows, columns)
     with torch.no_grad(), exact_float32(rgb.device):
-        return torch.stack([_sida_of_crop(crop) for crop in padded])
+        slabs = [functools.partial(_coefficients, crop, kept=True) for crop in padded]
+        return torch.stack([_statistics_of(crop, rows, columns) for crop in slabs])
 
 
 def compress_sida(d: Tensor) -> Tensor:
@@ -202,31 +234,45 @@ def _require_two_blocks(rows: int, columns: int) -> None:
         raise ValueError(f"SIDA needs at least 2x2 blocks of 8x8 pixels, got {rows}x{columns}")
 
 
-def _cut_blocks(planes: Tensor) -> Tensor:
-    """(...,H,W) -> (...,2,N,32): N blocks' rows 0,1,2,3 and rows 7,6,5,4, each with its pixels in raster order."""
+def _cut_blocks(planes: Tensor, dtype: torch.dtype, kept: bool = False) -> Tensor:
+    """(...,H,W) -> (...,2,N,32) in fresh memory: N blocks' rows 0,1,2,3 and rows 7,6,5,4, pixels in raster order.
+
+    With `kept` the memory is slot 0 of the scratch instead.
+    """
     *leading, height, width = planes.shape
+    columns = width // BLOCK
+    shape = (*leading, 2, height // BLOCK * columns, BANDS // 2)
+    mirrored = torch.tensor(_MIRRORED_ROWS, device=planes.device)
     if planes.dtype == torch.uint8:
         # Eight bytes of a block's row move as one int64: an eighth of the elements to permute.
-        cells = planes.contiguous().view(torch.int64).view(*leading, -1, BLOCK, width // BLOCK, 1)
+        cells = planes.contiguous().view(torch.int64).view(*leading, -1, BLOCK, columns)
+        cells = cells.index_select(-2, mirrored).view(*leading, -1, 2, BLOCK // 2, columns, 1)
     else:
-        cells = planes.reshape(*leading, -1, BLOCK, width // BLOCK, BLOCK)
-    upper, lower = cells[..., :4, :, :], cells[..., 4:, :, :].flip(-3)
-    halves = torch.stack((upper.transpose(-2, -3), lower.transpose(-2, -3)), len(leading))
+        cells = planes.reshape(*leading, -1, BLOCK, columns, BLOCK).index_select(-3, mirrored)
+        cells = cells.view(*leading, -1, 2, BLOCK // 2, columns, BLOCK)
+    cells = cells.movedim(-4, -5).transpose(-2, -3)  # (...,2,h,w,4,word or 8 pixels)
     if planes.dtype == torch.uint8:
-        halves = halves.view(torch.uint8)
-    return halves.reshape(*leading, 2, -1, BANDS // 2)
+        words = _scratch.take(1, cells.shape, planes, torch.int64).copy_(cells)
+        cells = words.view(torch.uint8)
+    if kept:
+        return _scratch.take(0, shape, planes, dtype).copy_(cells.reshape(shape))
+    return cells.reshape(shape).to(dtype, copy=True)
 
 
-def _coefficients(rgb: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
-    """(...,3,H,W) on the 0..255 scale -> Y, Cb and Cr in turn as (...,64,H/8,W/8), computed in `dtype`."""
+def _coefficients(rgb: Tensor, dtype: torch.dtype, kept: bool = False) -> Iterator[Tensor]:
+    """(...,3,H,W) on the 0..255 scale -> Y, Cb and Cr in turn as (...,64,H/8,W/8), computed in `dtype`.
+
+    With `kept` each is overwritten by the next, and gradients are not followed.
+    """
     *leading, _, height, width = rgb.shape
-    blocks = _cut_blocks(rgb).to(dtype)  # (...,3,2,N,32)
-    for plane in _to_ycbcr_(blocks, -4):
-        yield _transform_(plane).view(*leading, BANDS, height // BLOCK, width // BLOCK)
+    blocks = _cut_blocks(rgb, dtype, kept)  # (...,3,2,N,32)
+    spare = _scratch.take(1, blocks.select(-4, 0).shape, blocks) if kept else None
+    for plane in _to_ycbcr_(blocks, -4, spare):
+        yield _transform_(plane, kept).view(*leading, BANDS, height // BLOCK, width // BLOCK)
 
 
-def _transform_(halves: Tensor) -> Tensor:
-    """(...,2,N,32) halves of blocks, overwritten -> (...,64,N) zigzag coefficients.
+def _transform_(halves: Tensor, kept: bool) -> Tensor:
+    """(...,2,N,32) halves of blocks, overwritten -> (...,64,N) zigzag coefficients (slot 2 with `kept`).
 
     Each block is taken relative to one pixel of its own, which only DC can see: a flat block's AC is exactly 0,
     and rounding scales with a block's contrast instead of its brightness.
@@ -237,26 +283,32 @@ def _transform_(halves: Tensor) -> Tensor:
     lower.mul_(-2).add_(upper)  # upper - lower
     anchor = upper[..., :1].clone()
     upper.sub_(anchor)
-    coefficients = (bases @ halves.transpose(-1, -2)).flatten(-3, -2)  # (...,2,32,N) -> (...,64,N)
+    shape = (*halves.shape[:-3], BANDS, halves.shape[-2])
+    product = _scratch.take(1, (*halves.shape[:-2], BANDS // 2, halves.shape[-2]), halves) if kept else None
+    coefficients = torch.matmul(bases, halves.transpose(-1, -2), out=product).view(shape)  # (...,2,32,N)
     coefficients[..., :1, :] += BLOCK // 2 * anchor.transpose(-1, -2)
-    return coefficients.index_select(-2, order)
+    zigzag = _scratch.take(2, shape, halves) if kept else None
+    return torch.index_select(coefficients, -2, order, out=zigzag)
 
 
-def _sida_of_crop(crop: Tensor) -> Tensor:
-    """(3,H,W) -> (2304,), in float64 if few blocks or a nearly constant map ask for it."""
-    rows, columns = crop.shape[-2] // BLOCK, crop.shape[-1] // BLOCK
+def _statistics_of(slabs: Callable[[torch.dtype], Iterable[Tensor]], rows: int, columns: int) -> Tensor:
+    """(2304,) from `slabs(dtype)`, one crop's channels (64,rows,columns), in float64 only where float32 shows."""
+
+    def moments(dtype: torch.dtype) -> Tensor:
+        return _central(torch.stack([_slab_sums(slab) for slab in slabs(dtype)]), rows, columns)
+
     if rows * columns > _FEW_BLOCKS:
-        moments = _crop_moments(crop, torch.float32)
-        mean, variance = moments[:, :, 0], moments[:, :, 1]
-        if not bool(((variance < _ROUNDING_STD**2) & (mean != 0)).any()):
-            return _statistics(moments)
-    return _statistics(_crop_moments(crop, torch.float64))
+        quick = moments(torch.float32)
+        if not _shows_rounding(quick):
+            return _statistics(quick)
+    return _statistics(moments(torch.float64))
 
 
-def _crop_moments(crop: Tensor, dtype: torch.dtype) -> Tensor:
-    """(3,H,W) -> (channel 3, difference 3, moment 4, frequency 64) float64, computed in `dtype`."""
-    rows, columns = crop.shape[-2] // BLOCK, crop.shape[-1] // BLOCK
-    return _central(torch.stack([_slab_sums(slab) for slab in _coefficients(crop, dtype)]), rows, columns)
+def _shows_rounding(moments: Tensor) -> bool:
+    """Whether a map is all but constant, or its skewness so near 0 that float32 sums blur it."""
+    mean, variance, m3, _ = moments.unbind(2)
+    blurred = (variance < _ROUNDING_STD**2) | (m3.abs() < _LEAST_SKEWNESS * variance**1.5)
+    return bool((blurred & (mean != 0)).any())
 
 
 def _slab_sums(slab: Tensor) -> Tensor:
@@ -269,7 +321,7 @@ def _slab_sums(slab: Tensor) -> Tensor:
     tile = BANDS
     if slab.is_cpu:
         tile = min(BANDS, max(1, _TILE_BYTES // (slab[0].numel() * slab.element_size())))
-    scratch = slab.new_empty(2, tile * slab[0].numel())
+    scratch = _scratch.take(3, (2, tile * slab[0].numel()), slab)
     sums = slab.new_zeros(len(pairs), 5, BANDS)
     for (after, before), out in zip(pairs, sums, strict=True):
         for start in range(0, after.shape[0], tile):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -236,6 +238,26 @@ def test_a_batch_is_its_crops():
     together = spectral.sida_of(crops)
     assert torch.equal(together, torch.cat([spectral.sida_of(crop[None]) for crop in crops]))
     torch.testing.assert_close(together, spectral.sida(spectral.block_dct(crops)), rtol=1e-4, atol=1e-6)
+
+
+def test_kept_memory_leaks_nothing_between_crops_modes_and_threads():
+    rng = np.random.default_rng(8)
+    crops = [
+        as_batch(rng.integers(0, 256, (3, *size)).astype(np.uint8))
+        for size in ((400, 136), (16, 24), (136, 400), (1040, 1040))
+    ]
+    expected = [spectral.sida_of(crop.float()) for crop in crops]
+
+    def work(turn: int) -> list[torch.Tensor]:
+        with torch.inference_mode():
+            first = spectral.sida_of(crops[turn % 4]).clone()
+        rest = [spectral.sida_of(crops[(turn + k) % 4]) for k in range(1, 4)]
+        return [[first, *rest][(k - turn) % 4] for k in range(4)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(work, range(8)):
+            for a, b in zip(found, expected, strict=True):
+                assert torch.equal(a, b)
 
 
 def test_sida_takes_views_and_pads_odd_crops():
