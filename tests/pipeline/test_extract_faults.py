@@ -96,7 +96,8 @@ def test_a_killed_driver_leaves_no_process_and_loses_nothing(
     deadline = time.monotonic() + 120
     while commits(tmp_path) < 2 and time.monotonic() < deadline and driver.poll() is None:
         time.sleep(0.02)
-    family = set(descendants(driver.pid))
+    # Ray's own two agents hold no work and notice their raylet's end by themselves, half a minute later.
+    family = {pid for pid in descendants(driver.pid) if b"Agent" not in _cmdline(pid)}
     assert family, "the driver has workers"
     driver.send_signal(signal.SIGKILL)
     driver.wait()
