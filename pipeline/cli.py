@@ -257,10 +257,11 @@ def run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="ffpipe", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        # Some versions of the parser turn an interrupt into this exit code themselves.
+        if code != INTERRUPTED:
+            return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; run the same command again to go on from here")
-        return INTERRUPTED
+        pass
     except _ParseError as error:
         return _fail(error, error.format_message(), UsageError.exit_code, debug)
     except FfpipeError as error:
