@@ -128,7 +128,7 @@ def test_where_the_header_guesses_the_duration_the_packets_tell_it(tmp_path: Pat
     assert found == [5, 15, 25, 35, 45]
 
 
-def test_negative_times_stay_presentation_times(tmp_path: Path) -> None:
+def test_times_count_from_the_file_s_own_zero(tmp_path: Path) -> None:
     times = [k / 25 for k in range(20)]
     clip = make_clip(tmp_path / "n.mkv", times=[2 + time for time in times])
     with decode_in_process(clip.path, Sampling.of_count(4)) as decoding:
