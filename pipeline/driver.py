@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from ffpipe.manifests.records import Entry, MediaRecord, Status
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline import plan
 from ffpipe.pipeline.config import EngineName
-from ffpipe.pipeline.engine import Chunk, create_engine
+from ffpipe.pipeline.engine import Chunk, Outcome, Worker, attempt_name, create_engine
 from ffpipe.pipeline.hashing import HashCache, Hashed, hash_inputs
 from ffpipe.pipeline.medium import blank
 from ffpipe.pipeline.output import Advance, Say
@@ -46,6 +46,15 @@ ResultType = TypeVar("ResultType", bound=Result)
 
 class ShardJob(ABC, Generic[ResultType]):
     """A job whose chunks are committed to a group of shards; see `engine.Job` for the methods."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Names the warm worker."""
+
+    @abstractmethod
+    def build(self) -> Worker:
+        """Make the worker."""
 
     @property
     @abstractmethod
@@ -123,27 +132,54 @@ def hash_entries(entries: Sequence[Entry], workspace: Workspace, rehash: bool, s
 
 
 def drive(
-    job: Any, items: Sequence[MediumItem], settings: EngineSettings, say: Say, advance: Advance | None = None
+    job: ShardJob[Any],
+    items: Sequence[MediumItem],
+    settings: EngineSettings,
+    say: Say,
+    advance: Advance | None = None,
 ) -> None:
     """Do what is left of a job's items, committing chunk by chunk; the caller holds the lock of the shards.
 
-    Raises StorageError (disk full, read-only); what is committed by then stays.
+    An engine is started only where there is content to work on. Raises StorageError (disk full, read-only); what is
+    committed by then stays.
     """
-    shards: ShardGroup = job.shards
+    shards = job.shards
     total = sum(len(item.entries) for item in items)
-    with create_engine(settings.engine, settings.address, settings.workers, total) as engine:
-        chunks = plan.plan(shards, items, engine.slots)
-        left = sum(len(item.entries) for chunk in chunks for item in chunk.items)
-        say(_plan_line(total, left, engine.name, engine.slots))
-        done, faces = total - left, 0
-        if advance and left:
-            advance(done, total, "")
-        for outcome in engine.run(job, chunks):
-            done += outcome.summary["inputs"]
-            faces += outcome.summary["faces"]
-            if advance:
-                advance(done, total, f"{faces} faces")
+    readable = [item for item in items if item.status is None]
+    if plan.remaining(readable, plan.finished(shards)):
+        with create_engine(settings.engine, settings.address, settings.workers, total) as engine:
+            chunks = _without_content(job, plan.plan(shards, items, engine.slots))
+            left = sum(len(item.entries) for chunk in chunks for item in chunk.items)
+            say(_plan_line(total, left, engine.name, engine.slots))
+            _follow(engine.run(job, chunks), total - left, total, advance)
+    else:
+        _without_content(job, plan.plan(shards, items, slots=1))
+        done = sum(len(item.entries) for item in readable)
+        say(f"{total} input{'' if total == 1 else 's'}, {done} done before; 0 to do")
     shards.sweep()
+
+
+def _without_content(job: ShardJob[Any], chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Commit the chunks of inputs that cannot be read (missing, skipped); returns the others."""
+    rest = []
+    for chunk in chunks:
+        if any(item.status is None for item in chunk.items):
+            rest.append(chunk)
+            continue
+        results = [job.failed(item, blank(item, item.status, item.reason)) for item in chunk.items]
+        job.commit(chunk, attempt_name(), results)
+    return rest
+
+
+def _follow(outcomes: Iterable[Outcome], done: int, total: int, advance: Advance | None) -> None:
+    faces = 0
+    if advance:
+        advance(done, total, "")
+    for outcome in outcomes:
+        done += outcome.summary["inputs"]
+        faces += outcome.summary["faces"]
+        if advance:
+            advance(done, total, f"{faces} faces")
 
 
 def _plan_line(total: int, left: int, engine: str, slots: int) -> str:

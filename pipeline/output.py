@@ -7,7 +7,6 @@ characters in it are shown as escapes.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -54,7 +53,7 @@ _WARM_UP_SECONDS = 1.0
 
 def make_console(stream: TextIO | None = None) -> Console:
     """A console on stderr (or a stream) that reads no markup, emoji code or link into what it prints."""
-    return Console(file=stream or sys.stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    return Console(file=stream, stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def inert(text: str) -> str:
@@ -139,8 +138,8 @@ def summary_line(rows: Sequence[Mapping[str, Any]]) -> str:
 class Progress:
     """Progress of a job: a bar on a terminal, else a line every few seconds, with rate and time left.
 
-    `with Progress("extract") as advance: job(…, advance)`: a callback of (done, total, note). The rate counts from the first call on, so that
-    neither what an earlier run did nor the start of the workers distorts it.
+    `with Progress("extract") as advance: job(…, advance)`: a callback of (done, total, note). The rate counts from
+    the first call on, so that neither what an earlier run did nor the start of the workers distorts it.
     """
 
     def __init__(self, what: str, unit: str = "", console: Console | None = None) -> None:
@@ -183,7 +182,7 @@ class Progress:
         if self._bar and self._task is not None:
             text = ", ".join(part for part in (note, self.pace(done, total)) if part)
             self._bar.update(self._task, completed=done, total=total, note=text)
-        elif time.monotonic() - self._line_at >= LINE_SECONDS:
+        elif done >= total or time.monotonic() - self._line_at >= LINE_SECONDS:
             self._print(done, total, note)
 
     def _print(self, done: int, total: int, note: str) -> None:

@@ -248,7 +248,7 @@ def _where(video: VideoScore, track: TrackRecord) -> str:
 
 def _too_brief(video: VideoScore) -> str:
     if not video.n_tracks:
-        return "no face was scored"
+        return "no face found"
     of = "" if video.frames is None else f" of the {video.frames} looked at"
     frames = f"{video.longest} frame{'s' * (video.longest > 1)}"
     return f"faces were seen too briefly: the longest track has {frames}{of}, a verdict needs {video.needed}"
