@@ -49,6 +49,11 @@ class FaceTable:
     def __repr__(self) -> str:
         return f"FaceTable({len(self)} faces of {len(self.media)} media in {len(self.block_bytes)} blocks)"
 
+    def classes(self, rows: Rows) -> tuple[int, int]:
+        """How many of the faces are real, and how many fake."""
+        fake = int(self.label[rows].sum())
+        return len(rows) - fake, fake
+
     def downscaled(self, rows: Rows) -> int:
         """How many of the faces were larger than the store size, so that detail was lost in storing."""
         return int((self.side[rows] > self.stored_side[rows]).sum())

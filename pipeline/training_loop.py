@@ -81,6 +81,9 @@ class Observer:
     def epoch(self, entry: dict[str, Any], total_step: int) -> None:
         """An epoch is done and validated; called from rank 0 alone."""
 
+    def end(self) -> None:
+        """Training is over, or was cut short by an error."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoopResult:
@@ -131,8 +134,11 @@ class TrainingLoop:
         """Train to the end. Raises UsageError where the loss is no number, StorageError where saving fails."""
         self._restore()
         self.observer.begin(len(self.position.losses))
-        while not self.position.finished:
-            self._epoch()
+        try:
+            while not self.position.finished:
+                self._epoch()
+        finally:
+            self.observer.end()
         assert self.position.best is not None and self.position.best_file is not None
         best_file = self.folder / self.position.best_file
         return LoopResult(self.position.history, self.position.losses, self.position.best, best_file)

@@ -1,0 +1,146 @@
+"""The model card: what a trained model is, what it learned from, what was measured and what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ffpipe.models.detector import DetectorSpec
+from ffpipe.pipeline.recipes import Choice
+from ffpipe.stages.aggregate import Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What the card tells. counts: of media and faces, as in metrics.json. frame: frame AUC with its interval."""
+
+    spec: DetectorSpec
+    choice: Choice
+    seed: int
+    datasets: tuple[str, ...]
+    quality: str | None
+    split: str
+    counts: dict[str, Any]
+    notes: Sequence[str]
+    best: dict[str, Any]
+    frame: dict[str, Any] | None
+    thresholds: Thresholds
+    crop: str
+
+
+def write_card(facts: CardFacts) -> str:
+    """The card as Markdown."""
+    parts = [
+        f"# {facts.spec.name}, trained with the {facts.choice.recipe.name} recipe",
+        f"{facts.spec.summary}. Method: {facts.spec.paper}.",
+        "## Recipe",
+        _recipe(facts),
+        "## Data",
+        _data(facts),
+        "## What was measured",
+        _measured(facts),
+        "## Limits",
+        _limits(facts),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _recipe(facts: CardFacts) -> str:
+    recipe = facts.choice.recipe
+    options = ", ".join(f"{name}={value}" for name, value in sorted(recipe.options.items())) or "the defaults"
+    start = f"pretrained weights ({recipe.pretrained})" if recipe.pretrained else "random weights"
+    return (
+        f"{_sentence(facts.choice.line)}\n\n"
+        f"From {start}; {recipe.optimiser}, learning rate {recipe.learning_rate:g} ({recipe.schedule}), weight decay "
+        f"{recipe.weight_decay:g}, batch {recipe.batch_size}, up to {recipe.epochs} epochs, up to "
+        f"{recipe.frames_per_video} frames a video, input {facts.spec.input_size} x {facts.spec.input_size} pixels, "
+        f"seed {facts.seed}. Options: {options}. Faces of both classes are mirrored with probability "
+        f"{recipe.augmentation.horizontal_flip:g}; the statistics D of a mirrored face come from its own pixels."
+    )
+
+
+def _data(facts: CardFacts) -> str:
+    train, validation = facts.counts["train"], facts.counts["validation"]
+    quality = f", quality {facts.quality}" if facts.quality else ""
+    rows = [
+        "| part | real media | fake media | groups | real faces | fake faces |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {name} | {part['real_media']} | {part['fake_media']} | {part['groups']} | {part['real_faces']} "
+            f"| {part['fake_faces']} |"
+            for name, part in (("train", train), ("validation", validation))
+        ),
+    ]
+    drawn = train["draws"]
+    lines = [
+        f"Datasets: {', '.join(facts.datasets)}{quality}. Split: {facts.split}. The test split was not touched.",
+        "\n".join(rows),
+        f"{_draws(drawn['real'], drawn['fake'])} {train['downscaled']} training crops were larger than the store "
+        "size and had lost detail when they were stored.",
+    ]
+    if facts.notes:
+        lines.append("Noted while choosing the data:\n\n" + "\n".join(f"- {note}" for note in facts.notes))
+    return "\n\n".join(lines)
+
+
+def _draws(real: int, fake: int) -> str:
+    if real == fake == 1:
+        return "Each epoch draws every face once."
+    often, rare = ("real", "fake") if real > fake else ("fake", "real")
+    return (
+        f"Each epoch draws every {often} face {max(real, fake)} times and every {rare} face once, so that the classes "
+        "weigh about the same."
+    )
+
+
+def _measured(facts: CardFacts) -> str:
+    best, thresholds = facts.best, facts.thresholds
+    if facts.frame is None:
+        return f"Nothing: the model is unvalidated. Its weights are those of the last epoch, {best['epoch']}."
+    videos = f"{thresholds.n_real} real, {thresholds.n_fake} fake"
+    lines = [
+        f"On validation alone; the weights are those of epoch {best['epoch']}, the one of highest frame AUC there, so "
+        "these figures flatter the model a little.",
+        f"- Video level (videos: {videos}): AUC {_interval(thresholds.auc, thresholds.auc_low, thresholds.auc_high)}.",
+        f"- Frame level (largest face of each frame): AUC "
+        f"{_interval(facts.frame['auc'], facts.frame['low'], facts.frame['high'])}.",
+        "- Intervals are 95%, by bootstrap over whole source groups.",
+    ]
+    if thresholds.usable:
+        lines.append(
+            f"- Verdicts: a video above {thresholds.threshold:.3f} is likely manipulated"
+            if thresholds.threshold is not None
+            else "- Verdicts: validation is too small to support `likely manipulated`"
+        )
+        lines[-1] += f"; from {thresholds.inconclusive_from:.3f} on it is inconclusive (one face track)."
+    else:
+        lines.append(f"- No verdict but `inconclusive` can rest on these weights: {thresholds.reason}.")
+    return "\n".join(lines)
+
+
+def _limits(facts: CardFacts) -> str:
+    lines = [
+        "- A score is evidence, not proof, and says nothing of authenticity. It falls off on forgeries, cameras and "
+        "compression unlike the training data; no such test is part of this card.",
+        f"- It reads faces cut with the crop settings {facts.crop}; other crops give other scores.",
+        "- Logits are in the order real, fake; scores on a GPU were not compared with those on a CPU.",
+    ]
+    if facts.choice.recipe.name == "quick":
+        lines.insert(
+            0,
+            "- The quick recipe is for trying the tool out: a small network from random weights. Do not rely on it.",
+        )
+    return "\n".join(lines)
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return "undefined"
+    return f"{value:.3f}" + (
+        f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else " (no interval)"
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."

@@ -1,0 +1,225 @@
+"""The train job: choose recipe and data, train or go on training, measure on validation, store the model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.shards import RunLock
+from ffpipe.models import checkpoint
+from ffpipe.pipeline.config import TrainConfig
+from ffpipe.pipeline.engine import available_cores
+from ffpipe.pipeline.faces import FaceTable
+from ffpipe.pipeline.loader import Labelled
+from ffpipe.pipeline.output import Advance, Say
+from ffpipe.pipeline.recipes import Choice, choose_recipe
+from ffpipe.pipeline.train_result import Run, TrainResult, finish
+from ffpipe.pipeline.training_data import TrainingMedia, choose_media
+from ffpipe.pipeline.training_job import (
+    Selection,
+    TrainingJob,
+    duration,
+    select,
+    work,
+)
+from ffpipe.pipeline.training_loop import Observer, Progress
+from ffpipe.pipeline.workspace import Workspace, bind_job
+
+
+def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance | None = None) -> TrainResult:
+    """Train a detector on datasets of the workspace; the same call goes on with an interrupted run.
+
+    The first line said is the recipe and why it was taken. The run's folder is `models/<model>/<run>`; while it
+    trains, `state/` there holds what resuming needs. `advance` hears of every step.
+
+    Raises UsageError (no, several or unfit datasets, weights that cannot be had, a loss that is no number, too few
+    cores), LockedError where the run is being trained elsewhere, StorageError and IntegrityError.
+    """
+    choice = _choose(config)
+    say(choice.line)
+    media = choose_media(workspace, config.data, config.quality, choice.recipe.left_out, config.seed)
+    say(_data_line(media))
+    for note in media.notes:
+        say(note)
+    job = _job(config, workspace, choice, media)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with RunLock(job.folder / "_lock"):
+        said = _bind(job, config, choice, media)
+        say(said)
+        source = job.faces(verify=True)
+        chosen = select(job, source.table)
+        notes = _say_selection(job, source.table, chosen, say)
+        media.notes.extend(notes)
+        _run(job, config, say, _Console(say, advance))
+        return finish(Run(job, config, choice, media, source, chosen), say)
+
+
+def _choose(config: TrainConfig) -> Choice:
+    choice = choose_recipe(config.model, config.recipe, config.pretrained, config.options, _cuda(config))
+    given = {
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "learning_rate": config.learning_rate,
+        "frames_per_video": config.frames_per_video,
+    }
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return Choice(replace(choice.recipe, **changes), choice.reason)
+
+
+def _cuda(config: TrainConfig) -> bool:
+    """Whether the machines that will train have a GPU."""
+    if config.engine == "ray" and config.address != "local":
+        import ray
+
+        from ffpipe.pipeline.ray_engine import connect
+
+        connect(config.address, available_cores())
+        return bool(ray.cluster_resources().get("GPU", 0))
+    return torch.cuda.is_available()
+
+
+def _data_line(media: TrainingMedia) -> str:
+    def count(part: dict[str, Labelled]) -> str:
+        fake = sum(medium.label for medium in part.values())
+        return f"{len(part) - fake} real and {fake} fake media"
+
+    held_out = f"validating on {count(media.validation)}" if media.validation else "no validation"
+    return (
+        f"training on {count(media.train)} of {', '.join(media.datasets)}; {held_out}; split: {media.split}"
+    )
+
+
+def _job(config: TrainConfig, workspace: Workspace, choice: Choice, media: TrainingMedia) -> TrainingJob:
+    digest = _digest(config, choice, media)
+    return TrainingJob(
+        folder=_run_folder(config, workspace, digest, choice.recipe.name),
+        datasets=tuple(workspace.dataset(name).root for name in media.datasets),
+        train=media.train,
+        validation=media.validation,
+        model=config.model,
+        recipe=choice.recipe,
+        seed=config.seed,
+        limit=config.limit,
+        threads=config.loader_workers,
+    )
+
+
+def _digest(config: TrainConfig, choice: Choice, media: TrainingMedia) -> str:
+    """What a run is the run of: settings, recipe as resolved on this machine, and the content of the data."""
+    parts = [config.digest(), choice.recipe.to_json(), media.data_digest, media.datasets]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _run_folder(config: TrainConfig, workspace: Workspace, digest: str, recipe: str) -> Path:
+    """The named run, else the newest unfinished one of this digest, else a new one."""
+    if config.run is not None:
+        folder = workspace.model_run(config.model, config.run)
+        if (folder / checkpoint.HASHES).exists():
+            raise UsageError(f"--run {config.run}: {folder} is finished already; choose another name")
+        return folder
+    runs = workspace.model_run(config.model, "x").parent
+    unfinished = [
+        path
+        for path in sorted(runs.glob("*/job.json"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
+        if not (path.parent / checkpoint.HASHES).exists() and _stored_digest(path) == digest
+    ]
+    if unfinished:
+        return unfinished[0].parent
+    taken = {path.name for path in runs.glob("*")} if runs.exists() else set()
+    number = next(n for n in range(1, len(taken) + 2) if f"{recipe}-{n:03d}" not in taken)
+    return runs / f"{recipe}-{number:03d}"
+
+
+def _stored_digest(path: Path) -> str | None:
+    try:
+        return str(json.loads(path.read_bytes()).get("digest"))
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _bind(job: TrainingJob, config: TrainConfig, choice: Choice, media: TrainingMedia) -> str:
+    """Tie the run's folder to its configuration; a line that says whether it is new."""
+    resumed = (job.state / "state.json").exists()
+    configuration = {**config.resolved(), "recipe": choice.recipe.name}
+    facts = {"configuration": configuration, "recipe": choice.recipe.to_json(), "datasets": media.datasets}
+    bind_job(job.folder, _digest(config, choice, media), facts, "choose another name with --run")
+    where = f"{job.folder.parent.name}/{job.folder.name}"
+    return f"going on with the interrupted run {where}" if resumed else f"new run {where}"
+
+
+def _say_selection(job: TrainingJob, table: FaceTable, chosen: Selection, say: Say) -> list[str]:
+    """Say what the faces are; returns what the model card should repeat."""
+    real, fake = table.classes(chosen.train)
+    say(
+        f"faces: {real} real and {fake} fake to train on{_draws(chosen)}, {len(chosen.validation)} to validate with"
+    )
+    notes = []
+    wanted = job.recipe.frames_per_video
+    if chosen.frames_found < wanted:
+        notes.append(
+            f"the recipe takes up to {wanted} frames a video, but at most {chosen.frames_found} were extracted; "
+            f"more come with `ffpipe extract --frames {wanted}`"
+        )
+    if chosen.downscaled:
+        notes.append(
+            f"{chosen.downscaled} of {len(chosen.train)} training crops were larger than the store size: where such a "
+            "face is mirrored, its statistics come from the downscaled crop"
+        )
+    for note in notes:
+        say(note)
+    return notes
+
+
+def _draws(chosen: Selection) -> str:
+    """How the classes are balanced, where they are."""
+    rare = max(chosen.train_copies, key=lambda label: chosen.train_copies[label])
+    copies = chosen.train_copies[rare]
+    return f" ({'fake' if rare else 'real'} ones drawn {copies} times an epoch)" if copies > 1 else ""
+
+
+class _Console(Observer):
+    """Tells the user of steps and epochs."""
+
+    def __init__(self, say: Say, advance: Advance | None) -> None:
+        self._say, self._advance = say, advance
+
+    def step(self, progress: Progress, total_step: int) -> None:
+        if self._advance:
+            self._advance(
+                total_step,
+                progress.epochs * progress.steps,
+                f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}, {progress.rate:.1f} faces/s, "
+                f"{duration(progress.left)} left",
+            )
+
+    def epoch(self, entry: dict[str, Any], total_step: int) -> None:
+        figures = f"epoch {entry['epoch']}: train loss {entry['train_loss']:.4f}"
+        if "val_loss" in entry:
+            area, video = (
+                "undefined" if entry[key] is None else f"{entry[key]:.3f}"
+                for key in ("val_auc", "val_video_auc")
+            )
+            figures += f", validation loss {entry['val_loss']:.4f}, AUC {area} (frames), {video} (videos)"
+        self._say(f"{figures}, {duration(entry['seconds'])}")
+
+
+def _run(job: TrainingJob, config: TrainConfig, say: Say, observer: Observer) -> None:
+    try:
+        if config.engine == "ray":
+            from ffpipe.pipeline.ray_training import train_on_ray
+
+            train_on_ray(job, config.num_workers, config.address, available_cores(), say, observer)
+        elif config.num_workers > 1:
+            raise UsageError(f"--num-workers {config.num_workers} needs --engine ray")
+        else:
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            work(job, device, say, observer)
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on from the last stored step")
+        raise

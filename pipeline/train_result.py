@@ -1,0 +1,174 @@
+"""The end of a training run: thresholds, metrics and model card from what was stored, and the model's folder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ffpipe.manifests.errors import StorageError
+from ffpipe.models import checkpoint
+from ffpipe.models.detector import Detector
+from ffpipe.pipeline import provenance, training_state
+from ffpipe.pipeline.batches import NetworkInput
+from ffpipe.pipeline.config import TrainConfig
+from ffpipe.pipeline.faces import FaceTable, Rows, largest_per_frame
+from ffpipe.pipeline.loader import ShardFaces
+from ffpipe.pipeline.model_card import CardFacts, write_card
+from ffpipe.pipeline.output import Say
+from ffpipe.pipeline.recipes import Choice
+from ffpipe.pipeline.training_data import TrainingMedia
+from ffpipe.pipeline.training_job import Selection, TrainingJob, prepare, validation_logits
+from ffpipe.pipeline.validation import Logits, Validation
+from ffpipe.stages.aggregate import Thresholds
+from ffpipe.stages.metrics import auc, bootstrap_interval
+
+#: Bootstrap replicates of the frame AUC's interval: faces are many, and groups decide its width.
+_FRAME_REPLICATES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """Where the model is, and what metrics.json says of it."""
+
+    directory: Path
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that has been trained to its end: what it was asked to do, and on which faces it did it."""
+
+    job: TrainingJob
+    config: TrainConfig
+    choice: Choice
+    media: TrainingMedia
+    source: ShardFaces
+    chosen: Selection
+
+
+def finish(run: Run, say: Say) -> TrainResult:
+    """Measure on validation, write the model's folder, and drop the state that resuming needed.
+
+    Raises StorageError and IntegrityError.
+    """
+    job = run.job
+    model, history, best = _best_model(job)
+    network = NetworkInput(model.spec.input_size, model.spec.needs_sida)
+    _, validation = prepare(job, run.source, network)
+    thresholds, frame = Thresholds.from_json(None), None
+    if validation is not None:
+        logits = validation_logits(job)
+        thresholds, frame = (
+            validation.thresholds(logits, job.seed),
+            _frame_figures(validation, logits, job.seed),
+        )
+    counts = _counts(run.source.table, run.chosen)
+    metrics = {
+        "best": best,
+        "history": history,
+        "validation": {"video": thresholds.to_json(), "frame": frame},
+        "counts": counts,
+    }
+    card = write_card(_card_facts(run, model, counts, best, frame, thresholds))
+    extra = {**_facts(run), "thresholds": thresholds.to_json(), "validated": frame is not None}
+    try:
+        checkpoint.save(
+            job.folder, model, name=job.model, options=model.options, extra=extra, metrics=metrics, card=card
+        )
+    except OSError as error:
+        raise StorageError(f"cannot write {job.folder}: {error.strerror or error}") from error
+    shutil.rmtree(job.state, ignore_errors=True)
+    say(_result_line(best, thresholds, frame))
+    return TrainResult(job.folder, metrics)
+
+
+def _best_model(job: TrainingJob) -> tuple[Detector, list[dict[str, Any]], dict[str, Any]]:
+    """The detector with its best weights, the entry of each epoch, and that of the best one."""
+    stored = training_state.load(job.state)
+    if stored is None or stored[0].best is None or stored[0].best_file is None:
+        raise StorageError(f"{job.state}: training ended without a stored result")
+    position = stored[0]
+    model = job.build()
+    training_state.unpack_weights(model, training_state.read_tensors(job.state / stored[0].best_file))
+    return model, position.history, stored[0].best
+
+
+def _card_facts(
+    run: Run,
+    model: Detector,
+    counts: dict[str, Any],
+    best: dict[str, Any],
+    frame: dict[str, Any] | None,
+    thresholds: Thresholds,
+) -> CardFacts:
+    return CardFacts(
+        spec=model.spec,
+        choice=run.choice,
+        seed=run.config.seed,
+        datasets=run.media.datasets,
+        quality=run.config.quality,
+        split=run.media.split,
+        counts=counts,
+        notes=run.media.notes,
+        best=best,
+        frame=frame,
+        thresholds=thresholds,
+        crop=run.media.crop.fingerprint(),
+    )
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What the model's config.json says of the run."""
+    media, choice = run.media, run.choice
+    return {
+        "crop": asdict(media.crop),
+        "crop_fingerprint": media.crop.fingerprint(),
+        "recipe": {**choice.recipe.to_json(), "reason": choice.reason},
+        "data": {"datasets": list(media.datasets), "digest": media.data_digest, "split": media.split},
+        "validation_media": sorted(media.validation),
+        "provenance": provenance.collect(run.config.resolved(), seed=run.config.seed),
+    }
+
+
+def _frame_figures(validation: Validation, logits: Logits, seed: int) -> dict[str, Any]:
+    """Frame AUC over the largest face of each frame, with its interval over groups."""
+    main = np.isin(validation.rows, largest_per_frame(validation.table, validation.rows))
+    rows, scores = validation.rows[main], logits[main]
+    labels = validation.table.label[rows]
+    groups = [validation.table.groups[medium] for medium in validation.table.medium[rows]]
+    if len(set(labels.tolist())) < 2:
+        return {"auc": None, "low": None, "high": None, "faces": len(rows)}
+    interval = bootstrap_interval(auc, labels, scores, groups, replicates=_FRAME_REPLICATES, seed=seed)
+    return {"auc": auc(labels, scores), "low": interval.low, "high": interval.high, "faces": len(rows)}
+
+
+def _counts(table: FaceTable, chosen: Selection) -> dict[str, Any]:
+    def part(rows: Rows) -> dict[str, int]:
+        real, fake = table.classes(rows)
+        media, first = np.unique(table.medium[rows], return_index=True)
+        fakes = int(table.label[rows[first]].sum())
+        return {
+            "real_media": len(media) - fakes,
+            "fake_media": fakes,
+            "groups": len({table.groups[m] for m in media}),
+            "real_faces": real,
+            "fake_faces": fake,
+        }
+
+    draws = {"real": chosen.train_copies[0], "fake": chosen.train_copies[1]}
+    train = {**part(chosen.train), "downscaled": chosen.downscaled, "draws": draws}
+    return {"train": train, "validation": part(chosen.validation)}
+
+
+def _result_line(best: dict[str, Any], thresholds: Thresholds, frame: dict[str, Any] | None) -> str:
+    if frame is None:
+        return f"unvalidated model of the last epoch, {best['epoch']}; verdicts with it stay inconclusive"
+    area = "undefined" if thresholds.auc is None else f"{thresholds.auc:.3f}"
+    if thresholds.auc_low is not None and thresholds.auc_high is not None:
+        area += f" ({thresholds.auc_low:.3f} to {thresholds.auc_high:.3f})"
+    line = f"best epoch {best['epoch']}; video AUC on validation {area}"
+    return line if thresholds.usable else f"{line}; verdicts stay inconclusive: {thresholds.reason}"

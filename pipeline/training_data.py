@@ -1,0 +1,219 @@
+"""Which media of the workspace a training run learns from, which validate it, and what to tell the user of that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ffpipe.manifests.errors import StorageError, UsageError
+from ffpipe.manifests.records import MediaRecord, Split
+from ffpipe.manifests.schemas import from_table
+from ffpipe.manifests.shards import ShardGroup
+from ffpipe.manifests.splits import components, group_key, hold_out_validation
+from ffpipe.pipeline.loader import Labelled
+from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.crop import CropSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMedia:
+    """Media by id for training and for validation, with lines for the user.
+
+    split: where the division comes from, in words. crop: settings that the faces were cut with. data_digest:
+    hash of the shards' content.
+    """
+
+    datasets: tuple[str, ...]
+    train: dict[str, Labelled]
+    validation: dict[str, Labelled]
+    split: str
+    crop: CropSettings
+    data_digest: str
+    notes: list[str] = field(default_factory=list)
+
+
+def choose_media(
+    workspace: Workspace, data: Sequence[str], quality: str | None, left_out: Sequence[str], seed: int
+) -> TrainingMedia:
+    """The media to train on: the named datasets, or the only labelled one; the test split is never touched.
+
+    Raises UsageError where the choice is not clear (several datasets or qualities), a name is unknown, a class
+    is missing, or datasets were cut with different crop settings.
+    """
+    names = _choose_datasets(workspace, data)
+    groups = [workspace.dataset(name) for name in names]
+    notes: list[str] = []
+    media = [m for group in groups for m in _labelled(group)]
+    media = _of_quality(media, quality, notes)
+    media = _without_methods(media, left_out, notes)
+    media = _without_conflicts(media, notes)
+    jobs = [_job(group) for group in groups]
+    crop = _crop(names, jobs)
+    train, validation, split = _divide(media, jobs, seed, notes)
+    _require_classes(train, names)
+    return TrainingMedia(
+        datasets=names,
+        train=train,
+        validation=validation,
+        split=split,
+        crop=crop,
+        data_digest=_digest(groups),
+        notes=notes,
+    )
+
+
+def _choose_datasets(workspace: Workspace, data: Sequence[str]) -> tuple[str, ...]:
+    there = workspace.datasets()
+    if not there:
+        raise UsageError(f"no dataset in {workspace.root}; make one with `ffpipe extract FOLDER`")
+    unknown = [name for name in data if name not in there]
+    if unknown:
+        raise UsageError(
+            f"--data {unknown[0]}: no such dataset in {workspace.root}; there are {', '.join(there)}"
+        )
+    if data:
+        return tuple(dict.fromkeys(data))
+    labelled = [name for name in there if _labelled(workspace.dataset(name))]
+    if not labelled:
+        raise UsageError(f"no dataset in {workspace.root} has labelled faces; there are {', '.join(there)}")
+    if len(labelled) > 1:
+        raise UsageError(
+            f"several labelled datasets: {', '.join(labelled)}; say which to train on with --data, "
+            "so that none that is meant for testing is trained on by accident"
+        )
+    return (labelled[0],)
+
+
+def _labelled(group: ShardGroup) -> list[MediaRecord]:
+    """Media with a label and faces. Copies of a file are rows of one medium; their faces are stored once."""
+    return [m for m in from_table(group.read("media"), MediaRecord) if m.label is not None and m.faces]
+
+
+def _of_quality(media: list[MediaRecord], quality: str | None, notes: list[str]) -> list[MediaRecord]:
+    there = sorted({m.quality for m in media if m.quality})
+    if quality is None:
+        if len(there) > 1:
+            raise UsageError(f"several qualities: {', '.join(there)}; say which to train on with --quality")
+        return media
+    if quality not in there:
+        raise UsageError(f"--quality {quality}: the data have {', '.join(there) or 'no qualities'}")
+    unmarked = sum(m.quality is None for m in media)
+    if unmarked:
+        notes.append(f"{unmarked} media have no quality on record and are kept beside those of {quality}")
+    return [m for m in media if m.quality in (quality, None)]
+
+
+def _without_methods(
+    media: list[MediaRecord], left_out: Sequence[str], notes: list[str]
+) -> list[MediaRecord]:
+    methods = {m.method for m in media if m.method}
+    if not methods - set(left_out):
+        return media
+    dropped = Counter(m.method for m in media if m.method in left_out and m.split is not Split.TEST)
+    if dropped:
+        listed = ", ".join(f"{count} of {method}" for method, count in sorted(dropped.items(), key=str))
+        notes.append(f"left out, since the protocol does not train on them: {listed}")
+    return [m for m in media if m.method not in left_out]
+
+
+def _without_conflicts(media: list[MediaRecord], notes: list[str]) -> list[MediaRecord]:
+    labels: dict[str, set[int]] = {}
+    for m in media:
+        labels.setdefault(m.media_id, set()).add(int(m.label or 0))
+    conflicts = sorted(media_id for media_id, found in labels.items() if len(found) > 1)
+    if conflicts:
+        example = " and ".join([m.path for m in media if m.media_id == conflicts[0]][:2])
+        notes.append(f"{len(conflicts)} media are labelled both real and fake and are left out ({example})")
+    return [m for m in media if len(labels[m.media_id]) == 1]
+
+
+def _divide(
+    media: list[MediaRecord], jobs: Sequence[dict[str, Any]], seed: int, notes: list[str]
+) -> tuple[dict[str, Labelled], dict[str, Labelled], str]:
+    parts = _parts(media)
+    joined = components([group_key(m), m.media_id] for m in media)
+    train = [m for m in media if parts[m.media_id] is Split.TRAIN]
+    held_out = [m for m in media if parts[m.media_id] is Split.VAL]
+    sources = sorted({str(job.get("split_source", "none")) for job in jobs})
+    split = f"the datasets' own ({'; '.join(sources)})"
+    if not held_out and train:
+        groups = hold_out_validation(train, seed)
+        held_out = [m for m in train if group_key(m) in groups]
+        ids = {m.media_id for m in held_out}
+        train = [m for m in train if m.media_id not in ids]
+        split = f"{len(groups)} whole groups held out of train, seed {seed}"
+        notes.append(_held_out_line(len(groups), len(ids), seed))
+    shared = {joined[m.media_id] for m in train} & {joined[m.media_id] for m in held_out}
+    if shared:
+        notes.append(f"warning: {len(shared)} groups stand in both train and validation of the given split")
+    tested = sum(part is Split.TEST for part in parts.values())
+    if tested:
+        notes.append(f"{tested} media of the test split are not touched")
+    return _by_id(train, joined), _by_id(held_out, joined), split
+
+
+def _parts(media: Iterable[MediaRecord]) -> dict[str, Split]:
+    """A medium's split, by id; of copies in several splits the one that learns least decides."""
+    order = [Split.TRAIN, Split.VAL, Split.TEST]
+    parts: dict[str, Split] = {}
+    for m in media:
+        part = m.split or Split.TRAIN
+        parts[m.media_id] = max(parts.get(m.media_id, part), part, key=order.index)
+    return parts
+
+
+def _held_out_line(groups: int, media: int, seed: int) -> str:
+    if not groups:
+        return (
+            "no validation: no whole group can be spared from train; the model will be marked unvalidated, and its "
+            "verdicts stay inconclusive"
+        )
+    return (
+        f"no validation split: {groups} whole group{'s' if groups > 1 else ''} ({media} media) held out of train, "
+        f"seed {seed}"
+    )
+
+
+def _by_id(media: Iterable[MediaRecord], joined: dict[str, str]) -> dict[str, Labelled]:
+    return {m.media_id: Labelled(int(m.label or 0), joined[m.media_id]) for m in media}
+
+
+def _require_classes(train: dict[str, Labelled], names: Sequence[str]) -> None:
+    labels = {medium.label for medium in train.values()}
+    if labels != {0, 1}:
+        missing = "real and fake" if not labels else "fake" if labels == {0} else "real"
+        raise UsageError(f"no {missing} media to train on in {', '.join(names)}: both classes are needed")
+
+
+def _job(group: ShardGroup) -> dict[str, Any]:
+    path = group.root / "job.json"
+    try:
+        stored: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: cannot be read: {error}") from error
+    return stored
+
+
+def _crop(names: Sequence[str], jobs: Sequence[dict[str, Any]]) -> CropSettings:
+    prints = {str(job["crop"]) for job in jobs}
+    if len(prints) > 1:
+        raise UsageError(
+            f"the datasets {', '.join(names)} were cut with different crop settings; extract them with the same"
+        )
+    settings = CropSettings(store_size=jobs[0].get("configuration", {}).get("store_size", 512))
+    if {settings.fingerprint()} != prints:
+        raise UsageError(f"{', '.join(names)}: cut by another version of ffpipe; extract again with this one")
+    return settings
+
+
+def _digest(groups: Sequence[ShardGroup]) -> str:
+    digest = hashlib.sha256()
+    for group in groups:
+        for table in group.tables:
+            for _, part in group.shards(table):
+                digest.update(part.sha256.encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,226 @@
+"""What one training worker does, in this process or under Ray: faces, model, loop, and the final validation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.shards import ShardGroup
+from ffpipe.models.detector import Detector
+from ffpipe.models.registry import create_detector
+from ffpipe.pipeline import training_state
+from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches
+from ffpipe.pipeline.faces import (
+    FaceTable,
+    Rows,
+    at_most,
+    balancing_copies,
+    largest_per_frame,
+    most_frames,
+    rows_of_media,
+    spread_frames,
+)
+from ffpipe.pipeline.loader import Labelled, ShardFaces
+from ffpipe.pipeline.recipes import Recipe
+from ffpipe.pipeline.sampler import Sampler
+from ffpipe.pipeline.tensorboard import EventFiles
+from ffpipe.pipeline.training_loop import (
+    LoopResult,
+    LoopSettings,
+    Observer,
+    TrainingLoop,
+    estimate_seconds,
+    seed_everything,
+)
+from ffpipe.pipeline.validation import Logits, Validation, score_faces
+
+_LOGITS = "validation.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """A training run, complete and picklable; the same on every worker.
+
+    folder: of the run; its `state` holds what resuming needs. datasets: the folders of their shards.
+    limit: most faces an epoch. threads: that load faces, a worker.
+    """
+
+    folder: Path
+    datasets: tuple[Path, ...]
+    train: dict[str, Labelled]
+    validation: dict[str, Labelled]
+    model: str
+    recipe: Recipe
+    seed: int
+    limit: int | None = None
+    threads: int = 0
+    save_seconds: float = 120.0
+
+    @property
+    def state(self) -> Path:
+        """Folder of what resuming needs."""
+        return self.folder / "state"
+
+    def faces(self, verify: bool) -> ShardFaces:
+        """The faces of train and validation, in one source."""
+        groups = [ShardGroup(root, "media", ["faces"]) for root in self.datasets]
+        return ShardFaces.index(groups, {**self.train, **self.validation}, verify=verify)
+
+    def build(self) -> Detector:
+        """The detector with its first weights, drawn from the seed."""
+        seed_everything(self.seed)
+        return create_detector(self.model, self.recipe.pretrained, **self.recipe.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The faces that a run uses; rows of a table. train_copies: draws of each class an epoch."""
+
+    train: Rows
+    validation: Rows
+    train_copies: dict[int, int]
+    frames_found: int
+    downscaled: int
+
+
+def select(job: TrainingJob, table: FaceTable) -> Selection:
+    """Largest face of each frame for training, all faces for validation, as many frames as the recipe takes.
+
+    Raises UsageError where fewer than two faces or one class are left to train on.
+    """
+    frames = job.recipe.frames_per_video
+    train = rows_of_media(table, list(job.train))
+    found = most_frames(table, train)
+    train = largest_per_frame(table, spread_frames(table, train, frames))
+    validation = spread_frames(table, rows_of_media(table, list(job.validation)), frames)
+    if job.limit is not None:
+        train = at_most(table, train, max(2, job.limit), job.seed)
+        validation = at_most(table, validation, job.limit, job.seed) if len(validation) else validation
+    if len(set(table.label[train].tolist())) < 2:
+        raise UsageError("training needs faces of both classes, and the data have none of one")
+    copies = balancing_copies(table.label[train]) if job.recipe.balance else {0: 1, 1: 1}
+    return Selection(train, validation, copies, found, table.downscaled(train))
+
+
+def prepare(
+    job: TrainingJob, source: ShardFaces, network: NetworkInput, world: int = 1, rank: int = 0
+) -> tuple[TrainBatches, Validation | None]:
+    """The batches of one rank. Raises UsageError where there are fewer batches than ranks."""
+    table = source.table
+    chosen = select(job, table)
+    sampler = Sampler(
+        rows=chosen.train,
+        blocks=table.block[chosen.train],
+        copies=np.array([chosen.train_copies[int(label)] for label in table.label[chosen.train]]),
+        block_bytes=table.block_bytes,
+        batch_size=job.recipe.batch_size,
+        seed=job.seed,
+        world=world,
+    )
+    if not sampler.steps:
+        raise UsageError(
+            f"{sampler.draws} faces make {sampler.batches} batches of {job.recipe.batch_size}, too few for "
+            f"--num-workers {world}"
+        )
+    batches = TrainBatches(source, sampler, network, job.recipe.augmentation, job.threads, rank)
+    if not len(chosen.validation):
+        return batches, None
+    held_out = EvalBatches(source, chosen.validation, network, job.recipe.batch_size, job.threads)
+    return batches, Validation(held_out)
+
+
+def work(
+    job: TrainingJob,
+    device: torch.device,
+    say: Callable[[str], None],
+    observer: Observer,
+    wrap: Callable[[nn.Module], nn.Module] | None = None,
+) -> LoopResult:
+    """Train to the end, then score the validation faces with the best weights and store their logits."""
+    world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
+    model = job.build()
+    network = NetworkInput(model.spec.input_size, model.spec.needs_sida)
+    train, validation = prepare(job, job.faces(verify=False), network, world, rank)
+    settings = _settings(job, device)
+    if rank == 0 and training_state.load(job.state) is None:
+        seconds = estimate_seconds(model, train, validation, settings) / world
+        say(f"training will take about {duration(seconds)}: {settings.epochs} epochs of {train.steps} steps")
+    watching = [observer]
+    if rank == 0:
+        watching.append(EventFiles(job.folder / "tensorboard"))
+    loop = TrainingLoop(model, train, validation, settings, job.state, _Several(watching), wrap)
+    result = loop.run()
+    if validation is not None:
+        training_state.unpack_weights(model, training_state.read_tensors(result.best_weights))
+        logits = score_faces(model, validation.batches, device)
+        if rank == 0:
+            training_state.write_tensors(job.state / _LOGITS, {"logits": torch.from_numpy(logits)})
+    return result
+
+
+def validation_logits(job: TrainingJob) -> Logits:
+    """The logits that `work` stored. Raises IntegrityError."""
+    logits: Logits = training_state.read_tensors(job.state / _LOGITS)["logits"].numpy()
+    return logits
+
+
+def _settings(job: TrainingJob, device: torch.device) -> LoopSettings:
+    recipe = job.recipe
+    return LoopSettings(
+        epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        optimiser=recipe.optimiser,
+        schedule=recipe.schedule,
+        seed=job.seed,
+        device=str(device),
+        # On CPU bfloat16 gained too little over float32 to be worth its rounding (benchmarks/training.py).
+        precision="bfloat16" if device.type == "cuda" else "float32",
+        patience=recipe.patience,
+        save_seconds=job.save_seconds,
+    )
+
+
+class _Several(Observer):
+    """Passes everything on to several observers."""
+
+    def __init__(self, observers: list[Observer]) -> None:
+        self._observers = observers
+
+    def begin(self, first_step: int) -> None:
+        for observer in self._observers:
+            observer.begin(first_step)
+
+    def step(self, progress: Any, total_step: int) -> None:
+        for observer in self._observers:
+            observer.step(progress, total_step)
+
+    def epoch(self, entry: dict[str, Any], total_step: int) -> None:
+        for observer in self._observers:
+            observer.epoch(entry, total_step)
+
+    def end(self) -> None:
+        for observer in self._observers:
+            observer.end()
+
+
+def duration(seconds: float) -> str:
+    """A time span in words, such as `40 s`, `12 min` or `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def threads_here(cores: int) -> int:
+    """Threads for torch: what OMP_NUM_THREADS asks for, else every core that the worker has."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else max(1, cores)
