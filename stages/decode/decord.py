@@ -18,7 +18,8 @@ from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import Status
 from ffpipe.stages.decode.contract import Picture, Pixels
 from ffpipe.stages.decode.listed import wanted_pictures
-from ffpipe.stages.decode.video import Timeline, Video
+from ffpipe.stages.decode.timeline import Timeline
+from ffpipe.stages.decode.video import Video
 
 decord.logging.set_level(decord.logging.QUIET)
 

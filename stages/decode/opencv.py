@@ -21,7 +21,8 @@ from ffpipe.manifests.records import Status
 from ffpipe.stages.decode.contract import Picture, Pixels
 from ffpipe.stages.decode.listed import wanted_pictures
 from ffpipe.stages.decode.orient import write_upright
-from ffpipe.stages.decode.video import Timeline, Video
+from ffpipe.stages.decode.timeline import Timeline
+from ffpipe.stages.decode.video import Video
 
 #: OpenCV's way of handing options to FFmpeg.
 _OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"

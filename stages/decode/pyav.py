@@ -21,9 +21,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import Status
+from ffpipe.stages.decode.container import clockwise, plain, step, time_base
 from ffpipe.stages.decode.contract import Picture, Pixels
 from ffpipe.stages.decode.orient import write_upright
-from ffpipe.stages.decode.video import Timeline, Video, clockwise, plain, step, time_base
+from ffpipe.stages.decode.timeline import Timeline
+from ffpipe.stages.decode.video import Video
 from ffpipe.stages.sampling import pick_shown
 
 #: Seeking pays from this many key-frame distances between targets; below, each picture is passed anyway.

@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-import ffpipe
 from ffpipe.manifests.errors import MediaError, UsageError
 from ffpipe.manifests.records import Probe, Status
 from ffpipe.stages.decode import DECODERS, DEFAULT_DECODER
@@ -37,7 +36,7 @@ RECYCLE_AFTER = 500
 _START_SECONDS = 120.0
 #: Seconds that a child gets to drop a medium that nobody wants to the end, before it is killed.
 _STOP_SECONDS = 1.0
-#: The child finds this very package, and nothing in the current folder.
+#: The child finds this very package (root holds it), and nothing in the current folder.
 _BOOT = (
     "import sys; root = sys.argv.pop(1); root in sys.path or sys.path.insert(0, root); "
     "from ffpipe.stages.decode.child import main; main(sys.argv[1:])"
@@ -281,7 +280,7 @@ class _Child:
 def _start(
     theirs: socket.socket, shared: int, words: int, decoder: str, limits: Limits
 ) -> subprocess.Popen[bytes]:
-    root = str(Path(ffpipe.__file__).resolve().parent.parent)
+    root = str(Path(__file__).absolute().parents[3])
     settings = [str(os.getpid()), str(theirs.fileno()), str(shared), decoder, json.dumps(asdict(limits))]
     return subprocess.Popen(
         [sys.executable, "-P", "-c", _BOOT, root, *settings],
