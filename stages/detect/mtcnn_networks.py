@@ -16,8 +16,9 @@ from torch.nn import functional
 
 State = dict[str, Tensor]
 
-#: Pixels of the image that P-Net works on at a time: its first maps, ten numbers a pixel, then fit a 1 MiB cache.
-_STRIP_PIXELS = 24_000
+#: Pixels of the image that P-Net works on at a time. Maps of whole levels are mapped and cleared anew by the kernel
+#: for each frame, which doubles the time; much smaller strips overlap too much.
+_STRIP_PIXELS = 64_000
 
 
 class Proposer:
@@ -42,7 +43,7 @@ class Proposer:
         return torch.sigmoid(maps[0]), maps[1:]
 
     def _strip(self, image: Tensor, skip: int) -> Tensor:
-        """Face logit and box shifts (5, h, w); the bands of one strip stay in cache and are not mapped anew."""
+        """Face logit and box shifts (5, h, w); of one strip."""
         x = _prelu_wide(_convolve(self._state, 1, image), self._state["prelu1.weight"])
         x = _pool_pairs(x)
         x = _prelu_wide(_convolve(self._state, 2, x), self._state["prelu2.weight"])
