@@ -21,6 +21,8 @@ from ffpipe.stages.sampling import Sampling, for_scoring, targets
 
 #: Containers whose header gives no duration, or a guess from the bit rate.
 _GUESSED_DURATION = frozenset({"mpeg", "mpegts", "mpegvideo", "h264", "hevc", "ogg", "flv"})
+#: Containers whose duration FFmpeg takes from the pictures that they list; elsewhere the header may lie.
+_LISTED_DURATION = frozenset({"mov", "gif"})
 
 
 @dataclass(slots=True)
@@ -108,26 +110,52 @@ def open_video(source: Source, sampling: Sampling | None, limits: Limits) -> Vid
 def _plan(
     source: Source, container: InputContainer, stream: VideoStream, sampling: Sampling | None, limits: Limits
 ) -> Video:
-    base = time_base(stream)
-    duration = _stated_duration(source, container, stream)
+    stated = _stated_duration(source, container, stream)
     timeline = None
-    if duration is None or stream.start_time is None or (sampling and sampling.kind == "all"):
+    if (
+        stated is None
+        or stream.start_time is None
+        or source.format not in _LISTED_DURATION
+        or (sampling and sampling.kind == "all")
+    ):
         timeline = scan(source, stream.index, limits)
         if not timeline.pts:
             raise MediaError(Status.UNREADABLE, f"{source.format}: its video stream holds no picture")
-        start = timeline.seconds[0]
-        duration = duration or max(timeline.end - start, 0.0)
-    else:
-        start = float(stream.start_time * base)
+    start = timeline.seconds[0] if timeline else float((stream.start_time or 0) * time_base(stream))
+    found = max(timeline.end - start, 0.0) if timeline else 0.0
+    duration = max(stated or 0.0, found)
     limits.check_seconds(duration)
-    rule = sampling or for_scoring(duration)
-    if timeline and rule.kind == "all" and len(timeline.pts) > rule.max_frames:
-        rule = Sampling.of_count(rule.max_frames)
-    times = targets(rule, start, duration)
-    listed = sum(not entry.is_discard for entry in stream.index_entries) if source.format == "mov" else 0
-    expected = max(len(timeline.pts), listed) if timeline and rule.kind == "all" else len(times)
+    times, expected = _targets(sampling, start, duration, timeline, _listed(source, stream))
     probe = _probe(source, container, stream, duration, timeline)
     return Video(source, limits, container, stream, probe, start, duration, times, expected, timeline)
+
+
+def _targets(
+    sampling: Sampling | None, start: float, duration: float, timeline: Timeline | None, listed: int
+) -> tuple[list[float], int]:
+    """When to look, and how many looks that is.
+
+    A header that promises so much more than there is that no look would meet a picture is taken for a lie:
+    what is there is looked at, and counts as the small part of the promise that it is.
+    """
+    rule = sampling or for_scoring(duration)
+    if timeline and rule.kind == "all":
+        if len(timeline.pts) <= rule.max_frames:
+            return [], max(len(timeline.pts), listed)
+        rule = Sampling.of_count(rule.max_frames)
+    times = targets(rule, start, duration)
+    if timeline and times[0] >= timeline.latest_end:
+        found = max(timeline.end - start, 0.0)
+        within = targets(rule, start, found)
+        return within, max(
+            len(times), math.ceil(len(within) * duration / found) if found else len(within) + 1
+        )
+    return times, len(times)
+
+
+def _listed(source: Source, stream: VideoStream) -> int:
+    """How many pictures an mp4's header lists, whether or not they are there."""
+    return sum(not entry.is_discard for entry in stream.index_entries) if source.format == "mov" else 0
 
 
 def _stated_duration(source: Source, container: InputContainer, stream: VideoStream) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +190,21 @@ def test_encrypted_video_is_unsupported(tmp_path: Path) -> None:
     )
     with pytest.raises(MediaError, match="unsupported: encrypted"):
         numbers(path, Sampling.of_count(3))
+
+
+@pytest.mark.parametrize(
+    ("factor", "expected", "count"), [(0.1, [10, 30, 50, 70, 90], 5), (100, [10, 30, 50, 70, 90], 500)]
+)
+def test_a_header_that_lies_about_the_duration_hides_nothing(
+    tmp_path: Path, factor: float, expected: list[int], count: int
+) -> None:
+    path = make_clip(tmp_path / "lie.mkv", frames=100, gop=10, size=(96, 64)).path
+    content = bytearray(path.read_bytes().replace(b"DURATION", b"DURATIOM"))
+    at = content.index(b"\x44\x89\x88") + 3
+    (said,) = struct.unpack(">d", content[at : at + 8])
+    content[at : at + 8] = struct.pack(">d", said * factor)
+    path.write_bytes(content)
+    with decode_in_process(path, Sampling.of_count(5)) as decoding:
+        assert [read_number(frame.rgb) for frame in decoding] == expected
+    assert (decoding.covered, decoding.targets) == (5, count)
+    assert (decoding.partial_reason is None) == (count == 5)
