@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+import ffpipe
 from ffpipe.manifests.errors import UsageError, WeightsError
 from ffpipe.manifests.inputs import AnyPath, Inputs, collect
 from ffpipe.manifests.records import Entry, MediaRecord, ReportRow, Status
@@ -44,6 +45,10 @@ from ffpipe.stages.infer import Precision, Scorer
 
 #: Hexadecimal digits of a run's name that tell it from other runs of the same report name.
 _RUN_DIGITS = 12
+#: Tables that are written beside the report.
+_BESIDE = ("tracks", "scores")
+#: Arithmetic of the network; others differ from it by more than scores may.
+PRECISION: Precision = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +117,6 @@ class ScoreJob(ShardJob[ScoredMedium]):
         }
 
 
-#: Arithmetic of the network; others differ from it by more than scores may.
-PRECISION: Precision = "float32"
-
-
 def run_shards(root: Path) -> ShardGroup:
     """The shards of a scoring run's folder."""
     return ShardGroup(root, "report", ["tracks", "scores", "faces"])
@@ -173,7 +174,7 @@ def score(
     directory = _choose_weights(config, workspace, say)
     weights = Weights.load(directory)
     accepted = weights.accepts(config.cropped, config.accept_crops)
-    found = _collect(paths, config, workspace, say)
+    found = _collect(paths, config, workspace, out, say)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     root, facts = _bind(config, workspace, weights, accepted, out, device)
     job = ScoreJob(
@@ -195,7 +196,7 @@ def score(
     if out is None:
         return result
     files = tables.write_report(
-        out, {"report": result.report, "tracks": result.tracks, "scores": result.scores}
+        out, {"report": result.report, **{name: getattr(result, name) for name in _BESIDE}}
     )
     say(f"report: {out}; beside it {', '.join(file.name for file in files[1:])}")
     return replace(result, files=files)
@@ -210,13 +211,17 @@ def _choose_weights(config: ScoreConfig, workspace: Workspace, say: Say) -> Path
     return directory
 
 
-def _collect(paths: Sequence[AnyPath], config: ScoreConfig, workspace: Workspace, say: Say) -> Inputs:
+def _collect(
+    paths: Sequence[AnyPath], config: ScoreConfig, workspace: Workspace, out: Path | None, say: Say
+) -> Inputs:
     found = collect(paths, exclude=[workspace.root])
     line = found.companions_line()
     if line:
         say(line)
-    if config.limit is not None:
-        found = replace(found, entries=found.entries[: config.limit], skipped=[])
+    # What an earlier run of this command wrote into a folder of inputs is no input.
+    own = {os.path.realpath(file) for file in tables.output_files(out, _BESIDE)} if out else set()
+    entries = [path for path in found.entries if os.path.realpath(path) not in own]
+    found = replace(found, entries=entries[: config.limit], skipped=[] if config.limit else found.skipped)
     if not (found.entries or found.skipped):
         raise UsageError("no input found in what was given; give videos, images, folders or globs")
     return found
@@ -231,32 +236,30 @@ def _bind(
     device: str,
 ) -> tuple[Path, dict[str, Any]]:
     """The run's folder and what is stored of it: one for each configuration, weights, device and report file."""
-    configuration = {**config.resolved(), "weights": str(weights.loaded.directory)}
+    # The folder of the weights is a place; what they are is said by their hash.
+    configuration = {name: value for name, value in config.resolved().items() if name != "weights"}
     place = os.fsencode(os.path.abspath(out)) if out else b""  # noqa: PTH100 - an undecodable name stays
-    stable = [config.digest(), weights.model_id, place.hex(), device]
+    stable = [ffpipe.__version__, config.digest(), weights.model_id, place.hex(), device]
     digest = hashlib.sha256(json.dumps(stable).encode()).hexdigest()
     run = f"{name_for(out.stem if out else 'report')}-{digest[:_RUN_DIGITS]}"
     shards = workspace.scores(run)
     shards.create()
-    facts = {
-        "configuration": configuration,
-        "crop": weights.crop.fingerprint(),
-        "provenance": provenance.collect(
-            configuration,
-            configuration_hash=config.digest(),
-            run=run,
-            model={
-                "detector": weights.loaded.config["detector"],
-                "sha256": weights.model_id,
-                "crop_fingerprint": weights.crop.fingerprint(),
-                "thresholds": weights.thresholds.to_json(),
-            },
-            calibration=None,
-            crops_accepted=accepted,
-            device=torch.cuda.get_device_name() if device == "cuda" else device,
-            precision=PRECISION,
-        ),
-    }
+    origin = provenance.collect(
+        configuration,
+        configuration_hash=config.digest(),
+        model={
+            "detector": weights.loaded.config["detector"],
+            "sha256": weights.model_id,
+            "crop_fingerprint": weights.crop.fingerprint(),
+            "thresholds": weights.thresholds.to_json(),
+        },
+        calibration=None,
+        crops_accepted=accepted,
+        device=torch.cuda.get_device_name() if device == "cuda" else device,
+        precision=PRECISION,
+    )
+    place_facts = {"run": run, "weights": str(weights.loaded.directory)}
+    facts = {"configuration": configuration, "provenance": {**origin, **place_facts}}
     return shards.root, bind_job(shards.root, digest, facts, "write to another --out")
 
 

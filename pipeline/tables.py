@@ -15,7 +15,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,12 @@ def check_output(path: Path) -> None:
 def companion(path: Path, table: str) -> Path:
     """Where a report's other table goes: `report.csv` has `report.tracks.csv` beside it."""
     return path.with_name(f"{path.stem}.{table}{path.suffix}")
+
+
+def output_files(path: Path, companions: Sequence[str]) -> list[Path]:
+    """Every file that writing a report to `path`, with companions of these names, may leave."""
+    files = [path, *(companion(path, table) for table in companions)]
+    return [*files, *(_beside(file) for file in files)]
 
 
 def with_provenance(table: pa.Table, provenance: Mapping[str, Any]) -> pa.Table:

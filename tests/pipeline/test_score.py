@@ -378,6 +378,16 @@ def test_nothing_is_written_beside_the_inputs(videos: Path, scored: ScoreResult)
     assert names == ["noise.mp4", "notes.txt", "one copy.mp4", "one.mp4", "portrait.png", "two.mp4"]
 
 
+def test_a_report_among_the_inputs_is_no_input(weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    picture(folder / "face.png")
+    for _ in range(2):
+        result = run(folder, tmp_path / "ws", weights, folder / "report.parquet")
+        assert list(report(result).index) == ["face.png"]
+        assert len(list(folder.iterdir())) == 4
+
+
 def test_a_second_run_on_the_same_output_is_refused(videos: Path, weights: Path, tmp_path: Path) -> None:
     result = run(videos / "portrait.png", tmp_path, weights)
     with run_shards(result.root).lock(), pytest.raises(LockedError):
