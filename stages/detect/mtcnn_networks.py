@@ -18,7 +18,7 @@ State = dict[str, Tensor]
 
 #: Pixels of the image that P-Net works on at a time. Maps of whole levels are mapped and cleared anew by the kernel
 #: for each frame, which doubles the time; much smaller strips overlap too much.
-_STRIP_PIXELS = 64_000
+_STRIP_PIXELS = 32_000
 
 
 class Proposer:
