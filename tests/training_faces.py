@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -21,18 +22,18 @@ from ffpipe.pipeline.sampler import Sampler
 from ffpipe.pipeline.training_loop import LoopSettings, Observer, TrainingLoop
 from ffpipe.pipeline.validation import Validation
 from ffpipe.stages.augment import Augmentation
-from ffpipe.stages.crop import encode_crop
+from ffpipe.stages.crop import CropSettings, encode_crop
 from ffpipe.stages.statistics import face_sida
 
 SIDE = 32
 
 
 @cache
-def crop(seed: int, fake: bool, side: int = SIDE) -> np.ndarray:
+def crop(seed: int, fake: bool) -> np.ndarray:
     """Noise, brighter on the left where it is fake."""
-    image = np.random.default_rng(seed).integers(60, 160, (side, side, 3), dtype=np.uint8)
+    image = np.random.default_rng(seed).integers(60, 160, (SIDE, SIDE, 3), dtype=np.uint8)
     if fake:
-        image[:, : side // 2] += 60
+        image[:, : SIDE // 2] += 60
     return image
 
 
@@ -83,45 +84,71 @@ class TinyNetwork(nn.Module):
         return self.head(self.drop(torch.cat([pooled, self.sida_norm(self.sida(sida))], 1)))
 
 
+def media_record(
+    number: int,
+    group: str,
+    label: Label | None,
+    split: Split | None,
+    dataset: str,
+    faces: int,
+    **changes: Any,
+) -> MediaRecord:
+    """A medium as extract records it; its id is its number."""
+    media_id = f"{number:032x}"
+    made = MediaRecord(
+        media_id=media_id,
+        path=f"/clips/{number}-{group}.mp4",
+        path_bytes=f"/clips/{number}-{group}.mp4".encode(),
+        sha256=media_id * 2,
+        bytes=1000,
+        status=Status.OK,
+        dataset=dataset,
+        label=label,
+        method="warp" if label else None,
+        split=split,
+        group=group,
+        frames_expected=faces,
+        frames_decoded=faces,
+        faces=faces,
+        tracks=1,
+    )
+    return replace(made, **changes)
+
+
 def write_dataset(
     root: Path,
     clips: Sequence[tuple[str, Label | None, Split | None]],
     frames: int = 4,
-    side: int = SIDE,
+    first: int = 0,
     quality: str | None = None,
-    crop_side: int | None = None,
+    method: str | None = None,
+    crop_side: int = SIDE,
 ) -> ShardGroup:
-    """A dataset of a workspace as extract leaves it; a clip is (group, label, split), one chunk each."""
+    """A dataset of a workspace as extract leaves it; a clip is (group, label, split), one chunk each.
+
+    Media are numbered from `first`. `crop_side` is the side that crops had before they were stored.
+    """
     shards = ShardGroup(root, "media", ["faces"])
     shards.create()
-    for number, (group, label, split) in enumerate(clips):
-        media_id = f"{number:032x}"
-        media = MediaRecord(
-            media_id=media_id,
-            path=f"/clips/{number}.mp4",
-            path_bytes=f"/clips/{number}.mp4".encode(),
-            sha256=media_id * 2,
-            bytes=1000,
-            status=Status.OK,
-            dataset=root.name,
-            label=label,
-            method="warp" if label else None,
-            quality=quality,
-            split=split,
-            group=group,
-            frames_expected=frames,
-            frames_decoded=frames,
-            faces=frames,
-            tracks=1,
-        )
-        faces = [_face(media_id, number, frame, bool(label), side, crop_side) for frame in range(frames)]
+    job = {
+        "crop": CropSettings().fingerprint(),
+        "split_source": "given",
+        "configuration": {"store_size": 512},
+    }
+    (root / "job.json").write_text(json.dumps(job))
+    for number, (group, label, split) in enumerate(clips, start=first):
+        media = media_record(number, group, label, split, root.name, frames, quality=quality)
+        if method:
+            media = replace(media, method=method)
+        faces = [_face(number, frame, bool(label), crop_side) for frame in range(frames)]
         tables = {"media": to_table("media", [media]), "faces": to_table("faces", faces)}
         shards.commit(f"{number:020x}", "a", tables, [])
     return shards
 
 
-def _face(media_id: str, number: int, frame: int, fake: bool, side: int, crop_side: int | None) -> FaceRecord:
-    image = crop(1000 * number + frame, fake, side)
+def _face(number: int, frame: int, fake: bool, crop_side: int) -> FaceRecord:
+    image = crop(1000 * number + frame, fake)
+    media_id = f"{number:032x}"
     return FaceRecord(
         face_id=f"{media_id}-{frame}-0",
         media_id=media_id,
@@ -129,13 +156,13 @@ def _face(media_id: str, number: int, frame: int, fake: bool, side: int, crop_si
         frame_index=10 * frame,
         pts_seconds=frame / 2,
         box=(8.0, 8.0, 24.0, 24.0),
-        crop_box=(0, 0, side, side),
+        crop_box=(0, 0, crop_side, crop_side),
         detector="made",
         confidence=1.0,
         landmarks=None,
         sharpness=1.0,
-        crop_side=crop_side or side,
-        stored_side=side,
+        crop_side=crop_side,
+        stored_side=SIDE,
         crop=encode_crop(image),
         sida=face_sida([image])[0],
     )

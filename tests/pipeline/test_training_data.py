@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from training_faces import media_record, write_dataset
+
+from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.records import Label, Split
+from ffpipe.manifests.schemas import to_table
+from ffpipe.pipeline.training_data import choose_media
+from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.crop import CropSettings
+
+REAL, FAKE = Label.REAL, Label.FAKE
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path)
+
+
+def _add(workspace, name, clips, first=0, **changes):
+    return write_dataset(workspace.root / "datasets" / name, clips, first=first, **changes)
+
+
+def _choose(workspace, data=(), quality=None, left_out=(), seed=0):
+    return choose_media(workspace, data, quality, left_out, seed)
+
+
+SPLIT = [
+    ("a", REAL, Split.TRAIN),
+    ("a", FAKE, Split.TRAIN),
+    ("b", REAL, Split.VAL),
+    ("b", FAKE, Split.VAL),
+    ("c", REAL, Split.TEST),
+    ("c", FAKE, Split.TEST),
+]
+
+
+def test_the_only_labelled_dataset_is_used_and_its_test_split_is_not_touched(workspace):
+    _add(workspace, "made", SPLIT)
+    _add(workspace, "wild", [("x", None, None)], first=50)
+    media = _choose(workspace)
+    assert media.datasets == ("made",)
+    assert sorted(int(name, 16) for name in media.train) == [0, 1]
+    assert sorted(int(name, 16) for name in media.validation) == [2, 3]
+    assert "2 media of the test split are not touched" in media.notes
+
+
+def test_several_labelled_datasets_need_a_choice(workspace):
+    _add(workspace, "one", SPLIT)
+    _add(workspace, "two", SPLIT, first=10)
+    with pytest.raises(UsageError, match=r"one, two.*--data"):
+        _choose(workspace)
+    assert len(_choose(workspace, ["one", "two"]).train) == 4
+
+
+def test_unknown_or_absent_datasets_are_named(workspace):
+    with pytest.raises(UsageError, match="ffpipe extract"):
+        _choose(workspace)
+    _add(workspace, "one", SPLIT)
+    with pytest.raises(UsageError, match=r"--data tow.*there are one"):
+        _choose(workspace, ["tow"])
+
+
+def test_several_qualities_need_a_choice_and_one_alone_is_taken(workspace):
+    _add(workspace, "low", SPLIT, quality="c40")
+    assert len(_choose(workspace).train) == 2
+    _add(workspace, "high", SPLIT, first=10, quality="c23")
+    with pytest.raises(UsageError, match=r"c23, c40.*--quality"):
+        _choose(workspace, ["low", "high"])
+    media = _choose(workspace, ["low", "high"], quality="c23")
+    assert {int(name, 16) for name in media.train} == {10, 11}
+    with pytest.raises(UsageError, match="c0"):
+        _choose(workspace, ["low"], quality="c0")
+
+
+def test_without_a_validation_split_whole_groups_are_held_out_and_it_says_so(workspace):
+    clips = [(f"g{i // 2}", Label(i % 2), Split.TRAIN) for i in range(20)]
+    _add(workspace, "made", clips)
+    media = _choose(workspace, seed=3)
+    groups = [{labelled.group for labelled in part.values()} for part in (media.train, media.validation)]
+    assert groups[1]
+    assert not groups[0] & groups[1]
+    assert len(media.train) + len(media.validation) == 20
+    assert any("held out of train, seed 3" in note for note in media.notes)
+    assert _choose(workspace, seed=3).validation == media.validation
+    assert any(_choose(workspace, seed=s).validation != media.validation for s in range(4, 9))
+
+
+def test_a_single_group_leaves_no_validation_and_it_says_so(workspace):
+    _add(workspace, "made", [("g", REAL, None), ("g", FAKE, None)])
+    media = _choose(workspace)
+    assert not media.validation
+    assert any("unvalidated" in note for note in media.notes)
+
+
+def _write_conflict(workspace):
+    """A medium that one path calls real and another fake, beside two that are clear."""
+    shards = _add(
+        workspace, "made", [("a", REAL, Split.TRAIN), ("b", FAKE, Split.TRAIN), ("c", REAL, Split.TRAIN)]
+    )
+    copy = media_record(0, "d", FAKE, Split.TRAIN, "made", faces=4)
+    tables = {"media": to_table("media", [copy]), "faces": to_table("faces", [])}
+    shards.commit("f" * 20, "a", tables, [])
+
+
+def test_a_medium_with_both_labels_is_left_out_and_it_says_so(workspace):
+    _write_conflict(workspace)
+    media = _choose(workspace)
+    assert f"{0:032x}" not in {**media.train, **media.validation}
+    assert any("both real and fake" in note for note in media.notes)
+
+
+def test_methods_outside_the_protocol_are_left_out_unless_there_are_no_others(workspace):
+    clips = [
+        ("a", REAL, Split.TRAIN),
+        ("a", FAKE, Split.TRAIN),
+        ("b", REAL, Split.VAL),
+        ("b", FAKE, Split.VAL),
+    ]
+    _add(workspace, "made", clips)
+    _add(workspace, "shifted", [("a", FAKE, Split.TRAIN)], first=20, method="FaceShifter")
+    media = _choose(workspace, ["made", "shifted"], left_out=["FaceShifter"])
+    assert f"{20:032x}" not in media.train
+    assert any("FaceShifter" in note for note in media.notes)
+    assert len(_choose(workspace, ["made"], left_out=["warp"]).train) == 2
+
+
+def test_one_class_alone_is_refused(workspace):
+    _add(workspace, "made", [("a", FAKE, None), ("b", FAKE, None)])
+    with pytest.raises(UsageError, match="no real media"):
+        _choose(workspace)
+
+
+def test_datasets_cut_differently_are_not_mixed(workspace):
+    _add(workspace, "one", SPLIT)
+    shards = _add(workspace, "two", SPLIT, first=10)
+    _change_job(shards.root, crop=CropSettings(store_size=256).fingerprint())
+    with pytest.raises(UsageError, match="different crop settings"):
+        _choose(workspace, ["one", "two"])
+
+
+def _change_job(root: Path, **changes):
+    path = root / "job.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_the_digest_follows_the_content_of_the_shards(workspace):
+    _add(workspace, "made", SPLIT)
+    before = _choose(workspace).data_digest
+    assert _choose(workspace).data_digest == before
+    _add(workspace, "made", [("z", REAL, Split.TEST)], first=30)
+    assert _choose(workspace).data_digest != before
