@@ -17,8 +17,6 @@ from av.stream import Disposition
 TICKS = 90_000
 #: Bits of the frame number drawn into each frame.
 NUMBER_BITS = 10
-#: Where the face is in scikit-image's astronaut photograph: x0, y0, x1, y1.
-ASTRONAUT_FACE = (170, 60, 282, 200)
 
 Painter = Callable[[int, int, int], np.ndarray]
 

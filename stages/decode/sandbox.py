@@ -245,7 +245,9 @@ class _Child:
         try:
             ready = self.channel.receive(_START_SECONDS)
         except (ChannelClosed, ChannelTimeout) as error:
-            raise self.obituary("the decoding child does not start") from error
+            obituary = self.obituary("the decoding child does not start")
+            os.close(self._words)
+            raise obituary from error
         self.protection = Protection(str(ready["network"]), int(ready["memory_bytes"]))
 
     def usable(self) -> bool:
