@@ -21,6 +21,13 @@ from ffpipe.pipeline.output import Progress, print_verdicts
 from ffpipe.pipeline.workspace import Workspace
 
 INTERRUPTED = 130
+#: Failed inputs that extract prints one by one.
+SHOWN_FAILURES = 10
+#: Rows of the report that score prints; all of them are in the report's file.
+SHOWN_VERDICTS = 50
+
+#: One console, so that lines and the moving bar do not overwrite each other.
+CONSOLE = output.make_console()
 
 #: What the parser raises. Typer brings click along or inside itself, so the class is found through its own.
 _ParseError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -207,7 +214,7 @@ def demo(
     """Run the main job on clips made from one photograph: extract, train, score, offline on a CPU."""
     from ffpipe.pipeline import demo as job
 
-    return job.run(folder, seed, say)
+    return job.run(folder, seed, CONSOLE)
 
 
 @app.command()
@@ -222,17 +229,6 @@ def purge(
         raise UsageError("nothing was deleted; answer y, or give --yes")
     for removed in place.purge(name):
         say(f"deleted {removed}")
-
-
-#: Failed inputs that extract prints one by one.
-SHOWN_FAILURES = 10
-
-
-#: Rows of the report that score prints; all of them are in the report's file.
-SHOWN_VERDICTS = 50
-
-#: One console, so that lines and the moving bar do not overwrite each other.
-CONSOLE = output.make_console()
 
 
 def say(line: str) -> None:
@@ -281,6 +277,8 @@ def run(arguments: list[str]) -> int:
         return _fail(
             error, f"a bug in ffpipe: {type(error).__name__}: {error} (--debug shows where)", 1, debug
         )
+    say("interrupted; run the same command again to go on from here")
+    return INTERRUPTED
 
 
 def _fail(error: Exception, text: str, code: int, debug: bool) -> int:

@@ -6,15 +6,18 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 
 from ffpipe.manifests.errors import UsageError
+from ffpipe.pipeline import output
 from ffpipe.pipeline.config import ExtractConfig, ScoreConfig, TrainConfig
-from ffpipe.pipeline.output import Progress, Say, print_verdicts
+from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.workspace import Workspace
 
 Image = npt.NDArray[np.uint8]
@@ -22,10 +25,12 @@ Image = npt.NDArray[np.uint8]
 SIDE = 448  # pixels of a clip's frame
 FPS = 25
 EDGE = 226  # pixels of the photograph that the camera's aim keeps from its edge
-FRAMES = 40
-#: Clips of each class to train on, and to score.
-TRAIN_CLIPS = 12
+FRAMES = 30
+#: Clips of each class. A bar at 5% false alarms needs 19 real validation videos or more.
+CLIPS = {"train": 10, "val": 20}
 SCORE_CLIPS = 2
+#: Frames that extract takes of each clip.
+SAMPLED = 8
 #: Rate factors of the two encodings that every clip goes through, as if filmed and then uploaded.
 FILMED, UPLOADED = 16, 21
 
@@ -113,7 +118,8 @@ class Forgery:
 
 def as_pixels(values: npt.NDArray[Any]) -> Image:
     """Values rounded down into 0..255."""
-    return np.clip(values, 0, 255).astype(np.uint8)
+    pixels: Image = np.clip(values, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def photograph() -> Image:
@@ -197,11 +203,13 @@ def decode(path: Path) -> Iterator[Image]:
 
 
 def make_clips(folder: Path, seed: int, say: Say) -> None:
-    """The dataset (`dataset/real`, `dataset/fake`) and the clips to score (`videos/`); kept where they exist."""
+    """The dataset (`dataset/train`, `dataset/val`) and the clips to score (`videos/`); kept where they exist."""
     jobs: list[tuple[Path, Callable[[Path, np.random.Generator], None]]] = []
-    for number in range(TRAIN_CLIPS):
-        for label in ("real", "fake"):
-            jobs.append((folder / "dataset" / label / f"{label}{number:02d}.mp4", _filming(label == "fake")))
+    for split, count in CLIPS.items():
+        for number in range(count):
+            for label in ("real", "fake"):
+                name = f"{split}-{label}-{number:02d}.mp4"
+                jobs.append((folder / "dataset" / split / label / name, _filming(label == "fake")))
     for number in range(SCORE_CLIPS):
         for label in ("genuine", "forged"):
             jobs.append((folder / "videos" / f"{label}{number}.mp4", _filming(label == "forged")))
@@ -213,7 +221,7 @@ def make_clips(folder: Path, seed: int, say: Say) -> None:
         partial = path.with_name(f".{path.stem}.part.mp4")
         make(partial, np.random.default_rng([seed, index]))
         partial.rename(path)
-        if (index + 1) % 5 == 0 or index + 1 == len(jobs):
+        if (index + 1) % 10 == 0 or index + 1 == len(jobs):
             say(f"clips: {index + 1} of {len(jobs)}")
 
 
@@ -221,32 +229,39 @@ def _filming(forged: bool) -> Callable[[Path, np.random.Generator], None]:
     return lambda path, rng: film(path, rng, forged)
 
 
-def run(folder: Path, seed: int, say: Say) -> int:
+def run(folder: Path, seed: int, console: Console) -> int:
     """Make the clips, extract, train, score and print the verdicts; returns the exit code of scoring."""
     from ffpipe.pipeline.extract import extract
     from ffpipe.pipeline.score import score
     from ffpipe.pipeline.train import train
 
     began = time.monotonic()
+    say = partial(output.say, console=console)
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 - symlinks stay as the user named them
     workspace = Workspace(folder / "ffpipe-workspace")
     say(HONESTY)
     say(f"1/4 making clips from one photograph in {folder}")
     make_clips(folder, seed, say)
-    say("2/4 ffpipe extract dataset/ --frames 12")
-    with Progress("extract") as advance:
+    say(f"2/4 ffpipe extract dataset/ --frames {SAMPLED}")
+    with output.Progress("extract", console=console) as advance:
         extract(
-            folder / "dataset", ExtractConfig.build({"name": "demo", "frames": 12}), workspace, say, advance
+            folder / "dataset",
+            ExtractConfig.build({"name": "demo", "frames": SAMPLED}),
+            workspace,
+            say,
+            advance,
         )
     say("3/4 ffpipe train --model sfcl-hcmf --recipe quick")
-    with Progress("train", "steps") as advance:
+    with output.Progress("train", "steps", console=console) as advance:
         trained = train(TrainConfig.build(_TRAINING), workspace, say, advance)
     say("4/4 ffpipe score videos/ --out report.parquet")
     out = folder / "report.parquet"
-    with Progress("score") as advance:
+    with output.Progress("score", console=console) as advance:
         scored = score([str(folder / "videos")], ScoreConfig(), workspace, out=out, say=say, advance=advance)
-    print_verdicts(scored.report.to_pylist())
-    say(f"report: {out}\nmodel: {trained.directory}\nclips: {folder}\ntook {time.monotonic() - began:.0f} s")
+    output.print_verdicts(scored.report.to_pylist(), console)
+    for what, place in (("report", out), ("model", trained.directory), ("clips", folder)):
+        say(f"{what}: {place}")
+    say(f"took {time.monotonic() - began:.0f} s")
     say(HONESTY)
     return scored.exit_code
 

@@ -1,10 +1,10 @@
 """ffpipe: a video face-forensics pipeline. The command line's three jobs, callable from Python.
 
-    import ffpipe
+import ffpipe
 
-    ffpipe.extract("FF++/")
-    ffpipe.train(model="sfcl-hcmf")
-    report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
+ffpipe.extract("FF++/")
+ffpipe.train(model="sfcl-hcmf")
+report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas
 
     from ffpipe.pipeline.extract import ExtractResult
-    from ffpipe.pipeline.train import TrainResult
+    from ffpipe.pipeline.train_result import TrainResult
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "extract", "score", "train"]
@@ -68,7 +68,8 @@ def score(
     given = [paths] if isinstance(paths, str | PathLike) else list(paths)
     config = ScoreConfig.build({"weights": weights, **settings})
     result = job(given, config, _workspace(workspace), out=Path(out) if out else None, say=_say)
-    return result.report.to_pandas()
+    report: pandas.DataFrame = result.report.to_pandas()
+    return report
 
 
 def _workspace(given: StrPath | None) -> Any:
