@@ -43,6 +43,9 @@ from ffpipe.pipeline.training_loop import (
 )
 from ffpipe.pipeline.validation import Logits, Validation, score_faces
 
+#: Seconds between stored states within an epoch; a killed run redoes at most that much.
+SAVE_SECONDS = 60.0
+
 _LOGITS = "validation.safetensors"
 
 
@@ -63,7 +66,6 @@ class TrainingJob:
     seed: int
     limit: int | None = None
     threads: int = 0
-    save_seconds: float = 120.0
 
     @property
     def state(self) -> Path:
@@ -186,7 +188,7 @@ def _settings(job: TrainingJob, device: torch.device) -> LoopSettings:
         # On CPU bfloat16 gained too little over float32 to be worth its rounding (benchmarks/training.py).
         precision="bfloat16" if device.type == "cuda" else "float32",
         patience=recipe.patience,
-        save_seconds=job.save_seconds,
+        save_seconds=SAVE_SECONDS,
     )
 
 

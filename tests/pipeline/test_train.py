@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from training_faces import TinyNetwork, write_dataset
+
+from ffpipe.manifests.errors import ConfigMismatch, LockedError, UsageError
+from ffpipe.manifests.records import Label, Split
+from ffpipe.manifests.shards import RunLock
+from ffpipe.models import registry
+from ffpipe.models.checkpoint import load
+from ffpipe.models.detector import Detector, DetectorSpec, OptionInfo
+from ffpipe.pipeline import training_job
+from ffpipe.pipeline.config import TrainConfig
+from ffpipe.pipeline.train import train
+from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.crop import CropSettings
+
+#: Options that make sfcl-hcmf small enough for a test.
+SMALL = {"input_size": 64, "embed_dim": 64}
+
+
+class Tiny(Detector):
+    """A detector that trains in milliseconds."""
+
+    spec = DetectorSpec(
+        name="tiny",
+        summary="a test's detector",
+        paper="none",
+        input_size=32,
+        needs_sida=True,
+        options={"width": OptionInfo(1, range(1, 9), "nothing")},
+    )
+
+    def __init__(self, pretrained=None, **options):
+        super().__init__()
+        self.options = self.spec.resolve(options)
+        self.net = TinyNetwork()
+
+    def forward(self, image, sida=None):
+        return self.net(image, sida)
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    monkeypatch.setitem(registry._DETECTORS, "tiny", Tiny)
+
+
+def _clips(media: int, part: Split | None) -> list[tuple[str, Label, Split | None]]:
+    return [(f"{part}{i // 2}", Label(i % 2), part) for i in range(media)]
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    write_dataset(tmp_path / "datasets" / "made", [*_clips(8, Split.TRAIN), *_clips(24, Split.VAL)])
+    return Workspace(tmp_path)
+
+
+def _train(workspace, say=lambda line: None, advance=None, **settings):
+    given = {"model": "tiny", "engine": "local", "recipe": "quick", "learning_rate": 1e-2, **settings}
+    return train(TrainConfig(**given), workspace, say, advance)
+
+
+def test_a_run_ends_with_a_model_that_loads_and_says_what_it_is(workspace):
+    said: list[str] = []
+    steps: list[tuple[int, int, str]] = []
+    result = _train(workspace, said.append, lambda *step: steps.append(step), epochs=3)
+    loaded = load(result.directory)
+    assert isinstance(loaded.model, Tiny)
+    assert loaded.config["labels"] == ["real", "fake"]
+    assert CropSettings(**loaded.config["crop"]).fingerprint() == loaded.config["crop_fingerprint"]
+    assert loaded.config["thresholds"]["n_real"] == 12
+    assert loaded.metrics == json.loads(json.dumps(result.metrics))
+    assert said[0].startswith("recipe quick")
+    card = (result.directory / "MODEL_CARD.md").read_text()
+    assert said[0].removeprefix("recipe") in card
+    assert "made" in card
+    assert steps[-1][0] == steps[-1][1] == 12
+    assert any("will take about" in line for line in said)
+    assert not (result.directory / "state").exists()
+    assert list((result.directory / "tensorboard").iterdir())
+    assert workspace.newest_model() == result.directory
+
+
+def test_metrics_count_what_was_used_and_hold_intervals_over_groups(workspace):
+    metrics = _train(workspace, epochs=2).metrics
+    train_part = metrics["counts"]["train"]
+    assert (train_part["real_media"], train_part["fake_media"], train_part["groups"]) == (4, 4, 4)
+    assert (train_part["real_faces"], train_part["fake_faces"]) == (16, 16)
+    assert metrics["counts"]["validation"]["groups"] == 12
+    assert len(metrics["history"]) == 2
+    frame, video = metrics["validation"]["frame"], metrics["validation"]["video"]
+    assert frame["low"] <= frame["auc"] <= frame["high"]
+    assert video["auc_low"] <= video["auc"] <= video["auc_high"]
+    assert metrics["best"] == max(
+        metrics["history"], key=lambda entry: (entry["val_auc"], -entry["val_loss"])
+    )
+
+
+def test_the_test_split_has_no_influence(tmp_path, workspace):
+    result = _train(workspace, epochs=1)
+    other = tmp_path / "other"
+    write_dataset(
+        other / "datasets" / "made",
+        [*_clips(8, Split.TRAIN), *_clips(24, Split.VAL), *_clips(6, Split.TEST)],
+    )
+    again = _train(Workspace(other), epochs=1)
+    assert again.metrics["history"] == result.metrics["history"]
+
+
+def test_an_interrupted_run_goes_on_by_the_same_command_and_ends_the_same(tmp_path, workspace, monkeypatch):
+    whole = _train(workspace, epochs=3, run="whole")
+    monkeypatch.setattr(training_job, "SAVE_SECONDS", 0.0)
+
+    def interrupt(done, total, text):
+        if done == 6:
+            raise KeyboardInterrupt
+
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        _train(workspace, said.append, interrupt, epochs=3)
+    assert "interrupted; the same command" in said[-1]
+    steps: list[int] = []
+    result = _train(workspace, said.append, lambda done, total, text: steps.append(done), epochs=3)
+    assert any(line.startswith("going on with the interrupted run tiny/quick-001") for line in said)
+    assert steps[0] in (6, 7)
+    assert result.metrics == whole.metrics
+    first, second = (load(r.directory).model_id for r in (whole, result))
+    assert first == second
+
+
+def test_another_configuration_is_another_run(workspace):
+    first = _train(workspace, epochs=1)
+    second = _train(workspace, epochs=2)
+    assert first.directory != second.directory
+    with pytest.raises(UsageError, match="finished already"):
+        _train(workspace, epochs=1, run=first.directory.name)
+    half = workspace.model_run("tiny", "mine")
+    with pytest.raises(RuntimeError):
+        _train(workspace, epochs=1, run="mine", advance=_fail)
+    assert (half / "job.json").exists()
+    with pytest.raises(ConfigMismatch, match="--run"):
+        _train(workspace, epochs=2, run="mine")
+
+
+def _fail(*_):
+    raise RuntimeError("stop")
+
+
+def test_a_run_that_is_being_trained_elsewhere_is_refused(workspace):
+    folder = workspace.model_run("tiny", "busy")
+    folder.mkdir(parents=True)
+    with RunLock(folder / "_lock"), pytest.raises(LockedError):
+        _train(workspace, run="busy")
+
+
+def test_a_recipe_that_wants_more_frames_than_there_are_says_so(workspace):
+    said: list[str] = []
+    result = _train(workspace, said.append, epochs=1, frames_per_video=50)
+    line = next(line for line in said if "at most 4 were extracted" in line)
+    assert "--frames 50" in line
+    assert line in (result.directory / "MODEL_CARD.md").read_text()
+
+
+def test_crops_larger_than_the_store_size_are_counted_and_said(tmp_path):
+    clips = [*_clips(4, Split.TRAIN), *_clips(4, Split.VAL)]
+    write_dataset(tmp_path / "datasets" / "big", clips, crop_side=1024)
+    said: list[str] = []
+    result = _train(Workspace(tmp_path), said.append, epochs=1)
+    assert any(line.startswith("16 of 16 training crops were larger") for line in said)
+    assert result.metrics["counts"]["train"]["downscaled"] == 16
+
+
+def test_the_rarer_class_is_drawn_several_times(tmp_path):
+    clips = [(f"g{i}", Label(i % 5 > 0), Split.TRAIN) for i in range(10)] + _clips(4, Split.VAL)
+    write_dataset(tmp_path / "datasets" / "made", clips)
+    said: list[str] = []
+    result = _train(Workspace(tmp_path), said.append, epochs=1)
+    assert result.metrics["counts"]["train"]["draws"] == {"real": 4, "fake": 1}
+    assert any("real ones drawn 4 times" in line for line in said)
+
+
+def test_a_limit_bounds_the_faces_of_an_epoch(workspace):
+    counts = _train(workspace, epochs=1, limit=8).metrics["counts"]
+    assert counts["train"]["real_faces"] == counts["train"]["fake_faces"] == 4
+
+
+def test_without_validation_the_model_is_marked_unvalidated(tmp_path):
+    write_dataset(tmp_path / "datasets" / "made", [("g", Label.REAL, None), ("g", Label.FAKE, None)])
+    said: list[str] = []
+    result = _train(Workspace(tmp_path), said.append, epochs=2)
+    assert result.metrics["best"]["epoch"] == 2
+    assert load(result.directory).config["validated"] is False
+    assert load(result.directory).config["thresholds"]["usable"] is False
+    assert "unvalidated" in said[-1]
+    assert "unvalidated" in (result.directory / "MODEL_CARD.md").read_text()
+
+
+def test_several_workers_need_ray(workspace):
+    with pytest.raises(UsageError, match="--engine ray"):
+        _train(workspace, num_workers=2)
+
+
+def test_the_same_command_twice_gives_the_same_model(workspace):
+    one, two = (_train(workspace, epochs=2) for _ in range(2))
+    assert one.directory != two.directory
+    assert load(one.directory).model_id == load(two.directory).model_id
+
+
+@pytest.mark.ray
+def test_ray_train_gives_the_model_of_the_loop_in_process(workspace, ray_cluster, monkeypatch):
+    settings = {"model": "sfcl-hcmf", "recipe": "quick", "options": SMALL, "epochs": 1, "limit": 16}
+    said: list[str] = []
+    there = train(TrainConfig(**settings, engine="ray"), workspace, said.append)
+    torch.set_num_threads(1)
+    here = train(TrainConfig(**settings, engine="local"), workspace, lambda line: None)
+    assert there.metrics["history"] == here.metrics["history"]
+    assert load(there.directory).model_id == load(here.directory).model_id
+    assert any("will take about" in line for line in said)
+    assert any(line.startswith("epoch 1: train loss") for line in said)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_what_stops_a_ray_worker_reaches_the_user_as_it_was(workspace, ray_cluster):
+    config = TrainConfig(
+        model="sfcl-hcmf", recipe="quick", options=SMALL, epochs=1, limit=16, learning_rate=1e30, engine="ray"
+    )
+    with pytest.raises(UsageError, match=r"--learning-rate"):
+        train(config, workspace, lambda line: None)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_two_ranks_share_the_faces_and_train_one_model(workspace, ray_cluster):
+    config = TrainConfig(
+        model="sfcl-hcmf", recipe="quick", options=SMALL, epochs=2, limit=32, num_workers=2, engine="ray"
+    )
+    result = train(config, workspace, lambda line: None)
+    assert len(result.metrics["history"]) == 2
+    assert load(result.directory).model_id
+    with pytest.raises(UsageError, match="2 cores"):
+        train(config.model_copy(update={"num_workers": 3}), workspace, lambda line: None)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_killed_rank_is_restarted_and_the_curve_is_the_same(workspace, ray_cluster):
+    settings = {
+        "model": "sfcl-hcmf",
+        "recipe": "quick",
+        "options": SMALL,
+        "epochs": 6,
+        "limit": 32,
+        "engine": "ray",
+    }
+    whole = train(TrainConfig(**settings), workspace, lambda line: None)
+    killed: list[int] = []
+
+    def kill(done, total, text):
+        if done >= 6 and not killed:
+            killed.append(_kill_rank())
+
+    result = train(TrainConfig(**settings), workspace, lambda line: None, kill)
+    assert killed
+    assert result.metrics["history"] == whole.metrics["history"]
+    assert load(result.directory).model_id == load(whole.directory).model_id
+
+
+def _kill_rank() -> int:
+    """kill -9 of the training worker below this process."""
+    for path in Path("/proc").glob("[0-9]*"):
+        name = (path / "cmdline").read_bytes().replace(b"\0", b" ") if (path / "cmdline").exists() else b""
+        if name.startswith(b"ray::RayTrainWorker") and _is_below(int(path.name), os.getpid()):
+            os.kill(int(path.name), signal.SIGKILL)
+            return int(path.name)
+    raise AssertionError("no training worker runs")
+
+
+def _is_below(pid: int, ancestor: int) -> bool:
+    while pid > 1:
+        if pid == ancestor:
+            return True
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return False
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_killed_driver_leaves_no_worker_and_the_same_command_goes_on(workspace):
+    code = """
+import sys
+from pathlib import Path
+from ffpipe.pipeline.config import TrainConfig
+from ffpipe.pipeline.train import train
+from ffpipe.pipeline.workspace import Workspace
+config = TrainConfig(model="sfcl-hcmf", recipe="quick", options={"input_size": 64, "embed_dim": 64}, epochs=6, limit=32)
+train(config, Workspace(Path(sys.argv[1])), print, lambda done, total, text: print("step", done, flush=True))
+"""
+    driver = subprocess.Popen(
+        [sys.executable, "-c", code, str(workspace.root)], stdout=subprocess.PIPE, text=True
+    )
+    assert driver.stdout is not None
+    while not driver.stdout.readline().startswith("step 6"):
+        assert driver.poll() is None
+    below = [p for p in _pids() if _is_below(p, driver.pid)]
+    driver.kill()
+    driver.wait()
+    driver.stdout.close()
+    end = time.monotonic() + 10
+    while time.monotonic() < end and any(p in below for p in _pids()):
+        time.sleep(0.2)
+    assert not [p for p in _pids() if p in below]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(workspace.root)], capture_output=True, text=True, timeout=500
+    )
+    assert "going on with the interrupted run" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
+    settings = {
+        "model": "sfcl-hcmf",
+        "recipe": "quick",
+        "options": SMALL,
+        "epochs": 6,
+        "limit": 32,
+        "engine": "local",
+    }
+    whole = train(TrainConfig(**settings), workspace, lambda line: None)
+    resumed = load(workspace.model_run("sfcl-hcmf", "quick-001"))
+    assert resumed.metrics["history"] == whole.metrics["history"]
+
+
+def _pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
