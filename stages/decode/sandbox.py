@@ -41,12 +41,15 @@ _BOOT = (
     "import sys; root = sys.argv.pop(1); root in sys.path or sys.path.insert(0, root); "
     "from ffpipe.stages.decode.child import main; main(sys.argv[1:])"
 )
-#: One thread each, few memory arenas (address space is bounded), local files only, and silence.
+#: One thread each, few memory arenas (address space is bounded), memory of pictures kept for the next ones, and
+#: silence.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
     "OPENCV_LOG_LEVEL": "OFF",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
 }
