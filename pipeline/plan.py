@@ -145,11 +145,6 @@ def _stored_plan(root: Path) -> list[list[str]]:
         raise StorageError(f"{path}: damaged; delete it to plan anew ({error})") from error
 
 
-def status_counts(inputs: Iterable[dict[str, Any]]) -> Counter[str]:
-    """How many inputs ended with each status."""
-    return Counter(i["status"] for i in inputs)
-
-
 def exit_code(counts: Counter[str]) -> int:
     """0 where no input failed, 3 where some did, 4 where all did."""
     failed = sum(count for status, count in counts.items() if Status(status).failed)
