@@ -22,10 +22,10 @@ from ffpipe.pipeline.workspace import Workspace
 
 Image = npt.NDArray[np.uint8]
 
-SIDE = 448  # pixels of a clip's frame
+SIDE = 384  # pixels of a clip's frame
 FPS = 25
-EDGE = 226  # pixels of the photograph that the camera's aim keeps from its edge
-FRAMES = 30
+EDGE = 200  # pixels of the photograph that the camera's aim keeps from its edge
+FRAMES = 24
 #: Clips of each class. A bar at 5% false alarms needs 19 real validation videos or more.
 CLIPS = {"train": 10, "val": 20}
 SCORE_CLIPS = 2

@@ -113,7 +113,8 @@ def extract(
     if config.overwrite:
         _remove(shards)
     shards.create()
-    job = ExtractJob(shards.root, name, config, CropSettings(store_size=config.store_size))
+    crop = CropSettings(store_size=config.store_size, ready_made=config.cropped)
+    job = ExtractJob(shards.root, name, config, crop)
     with shards.lock():
         _bind(job, source, dataset)
         items = _items(dataset, shards, workspace, config, say)

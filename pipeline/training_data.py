@@ -204,7 +204,10 @@ def _crop(names: Sequence[str], jobs: Sequence[dict[str, Any]]) -> CropSettings:
         raise UsageError(
             f"the datasets {', '.join(names)} were cut with different crop settings; extract them with the same"
         )
-    settings = CropSettings(store_size=jobs[0].get("configuration", {}).get("store_size", 512))
+    configuration = jobs[0].get("configuration", {})
+    settings = CropSettings(
+        store_size=configuration.get("store_size", 512), ready_made=configuration.get("cropped", False)
+    )
     if {settings.fingerprint()} != prints:
         raise UsageError(f"{', '.join(names)}: cut by another version of ffpipe; extract again with this one")
     return settings

@@ -44,17 +44,23 @@ class Weights:
         return f"{self.loaded.config['detector']} in {self.loaded.directory}"
 
     def accepts(self, cropped: bool, accept_crops: bool) -> bool:
-        """Whether faces are scored that were cut otherwise than the weights' own; the rows then say so.
+        """Whether faces are scored that were cut otherwise than those of training; the rows then say so.
 
-        Ready-made crops carry no fingerprint, so they never count as cut alike.
-        Raises UsageError where ready-made crops were not accepted.
+        Raises UsageError where that was not accepted.
         """
-        if cropped and not accept_crops:
+        if cropped == self.crop.ready_made:
+            return False
+        if accept_crops:
+            return True
+        if cropped:
             raise UsageError(
                 f"--cropped: nothing says how these faces were cut, and the weights read faces cut with fingerprint "
                 f"{self.crop.fingerprint()} (margin {self.crop.margin:g}); --accept-crops scores them all the same"
             )
-        return cropped
+        raise UsageError(
+            "these weights were trained on ready-made face crops, cut nobody knows how; --cropped scores such crops, "
+            f"--accept-crops scores faces that ffpipe cuts itself (margin {self.crop.margin:g})"
+        )
 
 
 def _crop(config: dict[str, Any], directory: Path) -> CropSettings:

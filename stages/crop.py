@@ -34,13 +34,15 @@ class CropSettings:
     """How faces are cut; models remember it, since scores hold for one way of cutting only.
 
     margin: side over the larger side of the detector's box, before snapping. snap: grid in pixels.
-    store_size: long side in pixels above which a crop is downscaled for storing.
+    store_size: long side in pixels above which a crop is downscaled for storing. ready_made: the inputs were face
+    crops already, cut nobody knows how; margin and snap then say how faces of whole frames would be cut.
     """
 
     margin: float = 1.3
     snap: int = BLOCK
     store_size: int = 512
     resize_filter: str = "area"
+    ready_made: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.margin <= 4:
