@@ -213,12 +213,12 @@ class TrainConfig(JobConfig):
     num_workers: int = Field(
         default=1, ge=1, le=64, description="Training workers (one GPU each where present)."
     )
-    loader_workers: int = Field(
-        default=0,
+    loader_workers: int | None = Field(
+        default=None,
         ge=0,
         le=64,
         json_schema_extra=HOW,
-        description="Processes that load faces, per training worker.",
+        description="Threads that load faces ahead, per training worker. Default: up to 8 with a GPU, else none.",
     )
     engine: Literal["ray", "local"] = Field(
         default="ray", json_schema_extra=HOW, description="Ray Train, or in this process."

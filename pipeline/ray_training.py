@@ -26,7 +26,7 @@ from ray.train.torch import TorchTrainer
 
 from ffpipe.manifests.errors import FfpipeError, UsageError
 from ffpipe.pipeline.ray_engine import connect
-from ffpipe.pipeline.training_job import TrainingJob, threads_here, work
+from ffpipe.pipeline.training_job import TrainingJob, loading_threads, threads_here, work
 from ffpipe.pipeline.training_loop import Observer, Progress
 
 #: Restarts after a lost worker; each goes on from the stored state.
@@ -46,7 +46,7 @@ def train_on_ray(
     """
     owner = connect(address, cores, torch.cuda.device_count() if address == "local" else None)
     try:
-        scaling = _scaling(workers, job.threads)
+        scaling = _scaling(workers, loading_threads(job, gpu=True))
         storage = job.state / "ray"
         shutil.rmtree(storage, ignore_errors=True)
         (job.state / _FAILURE).unlink(missing_ok=True)

@@ -46,6 +46,8 @@ from ffpipe.pipeline.validation import Logits, Validation, score_faces
 #: Seconds between stored states within an epoch; a killed run redoes at most that much.
 SAVE_SECONDS = 60.0
 
+#: Threads that load faces for one GPU, where there are cores enough.
+_GPU_LOADERS = 8
 _LOGITS = "validation.safetensors"
 
 
@@ -54,7 +56,7 @@ class TrainingJob:
     """A training run, complete and picklable; the same on every worker.
 
     folder: of the run; its `state` holds what resuming needs. datasets: the folders of their shards.
-    limit: most faces an epoch. threads: that load faces, a worker.
+    limit: most faces an epoch. threads: that load faces ahead, a worker; None leaves it to `work`.
     """
 
     folder: Path
@@ -65,7 +67,7 @@ class TrainingJob:
     recipe: Recipe
     seed: int
     limit: int | None = None
-    threads: int = 0
+    threads: int | None = None
 
     @property
     def state(self) -> Path:
@@ -114,7 +116,12 @@ def select(job: TrainingJob, table: FaceTable) -> Selection:
 
 
 def prepare(
-    job: TrainingJob, source: ShardFaces, network: NetworkInput, world: int = 1, rank: int = 0
+    job: TrainingJob,
+    source: ShardFaces,
+    network: NetworkInput,
+    world: int = 1,
+    rank: int = 0,
+    threads: int = 0,
 ) -> tuple[TrainBatches, Validation | None]:
     """The batches of one rank. Raises UsageError where there are fewer batches than ranks."""
     table = source.table
@@ -133,10 +140,10 @@ def prepare(
             f"{sampler.draws} faces make {sampler.batches} batches of {job.recipe.batch_size}, too few for "
             f"--num-workers {world}"
         )
-    batches = TrainBatches(source, sampler, network, job.recipe.augmentation, job.threads, rank)
+    batches = TrainBatches(source, sampler, network, job.recipe.augmentation, threads, rank)
     if not len(chosen.validation):
         return batches, None
-    held_out = EvalBatches(source, chosen.validation, network, job.recipe.batch_size, job.threads)
+    held_out = EvalBatches(source, chosen.validation, network, job.recipe.batch_size, threads)
     return batches, Validation(held_out)
 
 
@@ -151,7 +158,8 @@ def work(
     world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
     model = job.build()
     network = NetworkInput(model.spec.input_size, model.spec.needs_sida)
-    train, validation = prepare(job, job.faces(verify=False), network, world, rank)
+    threads = loading_threads(job, gpu=device.type == "cuda")
+    train, validation = prepare(job, job.faces(verify=False), network, world, rank, threads)
     settings = _settings(job, device)
     if rank == 0 and training_state.load(job.state) is None:
         seconds = estimate_seconds(model, train, validation, settings) / world
@@ -220,6 +228,13 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def loading_threads(job: TrainingJob, gpu: bool) -> int:
+    """Threads that load ahead: as asked, else enough to feed a GPU; on a CPU they would only take its cores."""
+    if job.threads is not None:
+        return job.threads
+    return min(_GPU_LOADERS, max(1, len(os.sched_getaffinity(0)) - 1)) if gpu else 0
 
 
 def threads_here(cores: int) -> int:
