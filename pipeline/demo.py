@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ import numpy.typing as npt
 from rich.console import Console
 
 from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.records import Box
 from ffpipe.pipeline import output
 from ffpipe.pipeline.config import ExtractConfig, ScoreConfig, TrainConfig
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.workspace import Workspace
 
 Image = npt.NDArray[np.uint8]
+Point = tuple[float, float]
 
 SIDE = 384  # pixels of a clip's frame
 FPS = 25
@@ -61,18 +63,31 @@ class Motion:
             rng.uniform(0.9, 1.1),
         )
 
-    def view(self, photograph: Image, centre: tuple[float, float], t: float) -> Image:
-        """What the camera sees of the photograph at time t, (SIDE, SIDE, 3)."""
+    def matrix(self, aim: Point, t: float) -> npt.NDArray[np.float64]:
+        """The affine map, (2, 3), from the photograph's pixels to the frame's at time t."""
         import cv2
 
         zoom = self.zoom[0] + (self.zoom[1] - self.zoom[0]) * t
         roll = self.roll[0] + (self.roll[1] - self.roll[0]) * t
-        matrix = cv2.getRotationMatrix2D(centre, roll, zoom)
-        matrix[:, 2] += SIDE / 2 - np.array(centre) + self.start + self.drift * t
-        seen = cv2.warpAffine(
-            photograph, matrix, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+        matrix = np.asarray(cv2.getRotationMatrix2D(aim, roll, zoom), np.float64)
+        matrix[:, 2] += SIDE / 2 - np.array(aim) + self.start + self.drift * t
+        return matrix
+
+    def view(self, photograph: Image, aim: Point, t: float) -> Image:
+        """What the camera sees of the photograph at time t, (SIDE, SIDE, 3)."""
+        import cv2
+
+        seen = cv2.warpAffine(photograph, self.matrix(aim, t), (SIDE, SIDE), flags=cv2.INTER_CUBIC)
+        return as_pixels(seen * np.float32(self.gain))
+
+    def follow(self, box: Box, aim: Point, t: float) -> Box:
+        """Where a box of the photograph is in the frame at time t."""
+        corners = np.array(
+            [[box[0], box[1], 1], [box[2], box[1], 1], [box[0], box[3], 1], [box[2], box[3], 1]]
         )
-        return as_pixels(seen * self.gain)
+        seen = corners @ self.matrix(aim, t).T
+        (x0, y0), (x1, y1) = seen.min(0), seen.max(0)
+        return x0, y0, x1, y1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +104,37 @@ class Forgery:
         sign = rng.choice([-1.0, 1.0], 3)
         return cls(sign * rng.uniform(12, 22, 3), rng.uniform(0, 2 * np.pi, 4), rng.uniform(2.5, 4.0))
 
-    def apply(self, frame: Image, box: tuple[float, float, float, float]) -> Image:
-        """The frame with the face inside `box` (x0, y0, x1, y1 in pixels) replaced."""
+    def apply(self, frame: Image, box: Box) -> Image:
+        """The frame with the face inside `box` replaced."""
         import cv2
 
         x0, y0, x1, y1 = box
-        rows, columns = np.mgrid[0 : frame.shape[0], 0 : frame.shape[1]].astype(np.float32)
-        u, v = (columns - x0) / (x1 - x0), (rows - y0) / (y1 - y0)
+        # Worked on a window around the face alone; the mask is 0 well before the window's edge.
+        margin = 0.15 * (y1 - y0)
+        left, top = max(0, int(x0 - margin)), max(0, int(y0 - margin))
+        window = frame[top : int(y1 + margin), left : int(x1 + margin)]
+        rows, columns = np.mgrid[0 : window.shape[0], 0 : window.shape[1]].astype(np.float32)
+        u, v = (columns + (left - x0)) / (x1 - x0), (rows + (top - y0)) / (y1 - y0)
+        turn = 2 * np.pi
         along = (
             columns
-            + self.strength * np.sin(2 * np.pi * v + self.waves[0])
-            + 2 * np.sin(4 * np.pi * u + self.waves[1])
+            + self.strength * np.sin(turn * v + self.waves[0])
+            + 2 * np.sin(2 * turn * u + self.waves[1])
         )
         down = (
-            rows
-            + self.strength * np.sin(2 * np.pi * u + self.waves[2])
-            + 2 * np.sin(4 * np.pi * v + self.waves[3])
+            rows + self.strength * np.sin(turn * u + self.waves[2]) + 2 * np.sin(2 * turn * v + self.waves[3])
         )
-        face = cv2.remap(frame, along.astype(np.float32), down.astype(np.float32), cv2.INTER_LINEAR)
+        face = cv2.remap(window, along.astype(np.float32), down.astype(np.float32), cv2.INTER_LINEAR)
         # A generator's limited resolution: half the detail of the face is lost.
         small = cv2.resize(face, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        face = cv2.resize(small, (frame.shape[1], frame.shape[0]), interpolation=cv2.INTER_LINEAR)
+        face = cv2.resize(small, (window.shape[1], window.shape[0]), interpolation=cv2.INTER_LINEAR)
         distance = ((u - 0.5) / 0.5) ** 2 + ((v - 0.5) / 0.55) ** 2
         mask = np.clip((1.1 - distance) / 0.35, 0, 1)[..., None]
-        mixed = frame * (1 - mask) + (face + self.shift) * mask
-        return as_pixels(mixed)
+        forged = frame.copy()
+        forged[top : top + window.shape[0], left : left + window.shape[1]] = as_pixels(
+            window * (1 - mask) + (face + self.shift) * mask
+        )
+        return forged
 
 
 def as_pixels(values: npt.NDArray[Any]) -> Image:
@@ -122,6 +143,7 @@ def as_pixels(values: npt.NDArray[Any]) -> Image:
     return pixels
 
 
+@cache
 def photograph() -> Image:
     """The public-domain portrait (NASA, Eileen Collins) that scikit-image ships.
 
@@ -136,19 +158,20 @@ def photograph() -> Image:
 
 def film(path: Path, rng: np.random.Generator, forged: bool) -> None:
     """Make one clip: film the photograph, forge the decoded frames or leave them, and encode again."""
-    picture = photograph()
-    box = _face_box(picture)
+    picture, box = photograph(), _face_box()
     # Aimed so that the picture's edge stays out of view at the widest zoom and the farthest drift.
-    aim = np.clip([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], EDGE, picture.shape[0] - EDGE)
+    x, y = np.clip([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], EDGE, picture.shape[0] - EDGE)
+    aim = (float(x), float(y))
     motion, forgery = Motion.draw(rng), Forgery.draw(rng)
     raw = path.with_suffix(".raw.mp4")
     times = np.linspace(0, 1, FRAMES)
-    encode(raw, (_noisy(motion.view(picture, (aim[0], aim[1]), t), rng) for t in times), FILMED)
-    frames = list(decode(raw))
+    grain = Grain(rng)
+    encode(raw, (grain.over(motion.view(picture, aim, t)) for t in times), FILMED)
+    frames: Iterator[Image] = decode(raw)
     if forged:
-        boxes = np.linspace(_face_box(frames[0]), _face_box(frames[-1]), FRAMES)
-        frames = [forgery.apply(frame, tuple(box)) for frame, box in zip(frames, boxes, strict=True)]
-    encode(path, iter(frames), UPLOADED)
+        pairs = zip(frames, times, strict=True)
+        frames = (forgery.apply(frame, motion.follow(box, aim, t)) for frame, t in pairs)
+    encode(path, frames, UPLOADED)
     raw.unlink()
 
 
@@ -157,25 +180,31 @@ def scenery(path: Path, rng: np.random.Generator) -> None:
     import cv2
 
     blurred = cv2.GaussianBlur(photograph()[300:, :200], (0, 0), 9)
-    still = cv2.resize(blurred, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-    encode(path, (_noisy(as_pixels(still), rng) for _ in range(FRAMES)), UPLOADED)
+    still = as_pixels(cv2.resize(blurred, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC))
+    grain = Grain(rng)
+    encode(path, (grain.over(still) for _ in range(FRAMES)), UPLOADED)
 
 
-def _noisy(frame: Image, rng: np.random.Generator) -> Image:
-    return as_pixels(frame + 3 * rng.standard_normal(frame.shape, np.float32))
+class Grain:
+    """A sensor's noise: one field of standard deviation 3, moved to another place for each frame."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._field = 3 * rng.standard_normal((2 * SIDE, 2 * SIDE, 3), np.float32)
+
+    def over(self, frame: Image) -> Image:
+        """The frame with noise on it."""
+        y, x = self._rng.integers(0, SIDE, 2)
+        return as_pixels(frame + self._field[y : y + SIDE, x : x + SIDE])
 
 
-_detector: list[Any] = []
-
-
-def _face_box(frame: Image) -> tuple[float, float, float, float]:
+@cache
+def _face_box() -> Box:
+    """Where the face is in the photograph."""
     from ffpipe.stages.detect import create_detector
 
-    if not _detector:
-        _detector.append(create_detector("mtcnn"))
-    found = _detector[0].detect([frame])[0]
-    x0, y0, x1, y1 = max(found, key=lambda d: d.confidence).box if found else (0, 0, SIDE, SIDE)
-    return x0, y0, x1, y1
+    (found,) = create_detector("mtcnn").detect([photograph()])
+    return max(found, key=lambda face: face.confidence).box
 
 
 def encode(path: Path, frames: Iterator[Image], rate_factor: int) -> None:
@@ -184,7 +213,7 @@ def encode(path: Path, frames: Iterator[Image], rate_factor: int) -> None:
 
     with av.open(str(path), "w") as container:
         stream = container.add_stream(
-            "libx264", rate=FPS, options={"crf": str(rate_factor), "preset": "veryfast"}
+            "libx264", rate=FPS, options={"crf": str(rate_factor), "preset": "superfast"}
         )
         stream.width = stream.height = SIDE
         stream.pix_fmt = "yuv420p"
