@@ -14,7 +14,7 @@ import typer
 
 import ffpipe
 from ffpipe.manifests.errors import FfpipeError, StorageError, UsageError
-from ffpipe.pipeline import output
+from ffpipe.pipeline import environment, output
 from ffpipe.pipeline.commands import configured
 from ffpipe.pipeline.config import ExtractConfig, ScoreConfig, TrainConfig
 from ffpipe.pipeline.output import Progress, print_verdicts
@@ -237,7 +237,7 @@ def say(line: str) -> None:
 
 def main() -> None:
     """Entry point: run a command and end with its exit code."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    environment.prepare()
     signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(sys.argv[1:]))
 

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, Self
 
 from ffpipe.manifests.errors import FfpipeError
+from ffpipe.pipeline import environment
 
 #: Tries that a single item gets, alone, after the chunk that held it killed a worker.
 RETRIES_ALONE = 2
@@ -293,6 +294,7 @@ def create_engine(name: str, address: str, workers: int | None, inputs: int) -> 
         name = "ray" if inputs >= RAY_FROM_INPUTS or address != "local" else "local"
     slots = max(1, available_cores() if workers is None else workers)
     if name == "ray":
+        environment.prepare(address)
         from ffpipe.pipeline.ray_engine import RayEngine
 
         return RayEngine(address, slots)

@@ -23,11 +23,12 @@ class Face(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FaceTable:
-    """One entry per face, about 45 bytes each; `media` and `groups` have one entry per medium.
+    """One entry per face, about 45 bytes each; `media`, `groups` and `looked` have one per medium.
 
     medium: index into `media`. frame: index of the frame in its medium. side and stored_side: of the crop at
     original resolution and as stored, in pixels. block: number of the faces that are read from disk together,
     and place: where in it a face is; block_bytes has one entry a block, the bytes that it takes in memory.
+    looked: frames of the medium that were looked at, with or without a face.
     """
 
     label: npt.NDArray[np.int8]
@@ -42,6 +43,7 @@ class FaceTable:
     block_bytes: Rows
     media: tuple[str, ...]
     groups: tuple[str, ...]
+    looked: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.label)

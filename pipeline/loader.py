@@ -27,10 +27,11 @@ _PIXEL_COLUMNS = ("crop", "sida")
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What training knows of a medium: its label and the group that must not be divided."""
+    """What training knows of a medium: its label, the group that must not be divided, and frames looked at."""
 
     label: int
     group: str
+    looked: int
 
 
 class _Block(NamedTuple):
@@ -194,6 +195,7 @@ class _Builder:
             block_bytes=np.array(self._bytes, dtype=np.int64),
             media=media,
             groups=tuple(self._known[name].group for name in media),
+            looked=tuple(self._known[name].looked for name in media),
         )
 
     def _column(self, name: str, kind: type[np.generic]) -> npt.NDArray[Any]:

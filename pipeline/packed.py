@@ -24,8 +24,8 @@ _CHUNK = 256
 def pack(source: FaceSource, rows: Rows, folder: Path) -> None:
     """Write faces to a folder that `PackedFaces` opens; pixels and D as stored, one after another.
 
-    Files: `images` (all crops' bytes in one run), `offsets` and `shapes` of the crops, `sida`, `media` and
-    `groups` (names per medium), and one file per column of the table. Raises StorageError.
+    Files: `images` (all crops' bytes in one run), `offsets` and `shapes` of the crops, `sida`, `media`,
+    `groups` and `looked` (per medium), and one file per column of the table. Raises StorageError.
     """
     table = source.table
     try:
@@ -36,6 +36,7 @@ def pack(source: FaceSource, rows: Rows, folder: Path) -> None:
             np.save(folder / f"{name}.npy", values)
         np.save(folder / "media.npy", np.array([table.media[m] for m in medium], dtype=np.str_))
         np.save(folder / "groups.npy", np.array([table.groups[m] for m in medium], dtype=np.str_))
+        np.save(folder / "looked.npy", np.array([table.looked[m] for m in medium], dtype=np.int64))
         _write_pixels(source, rows, folder)
     except OSError as error:
         raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
@@ -88,6 +89,7 @@ class PackedFaces:
             block_bytes=np.bincount(block, weights=sizes).astype(np.int64),
             media=tuple(_load(folder, "media").tolist()),
             groups=tuple(_load(folder, "groups").tolist()),
+            looked=tuple(_load(folder, "looked").tolist()),
         )
 
     @property

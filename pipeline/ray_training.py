@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 import time
@@ -12,11 +11,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-# Workers inherit it. Threads that spin while they wait made a step ten times slower on two busy cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import ray
 import ray.train

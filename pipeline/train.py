@@ -13,6 +13,7 @@ import torch
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.shards import RunLock
 from ffpipe.models import checkpoint
+from ffpipe.pipeline import environment
 from ffpipe.pipeline.config import TrainConfig
 from ffpipe.pipeline.engine import available_cores
 from ffpipe.pipeline.faces import FaceTable
@@ -75,6 +76,7 @@ def _choose(config: TrainConfig) -> Choice:
 def _cuda(config: TrainConfig) -> bool:
     """Whether the machines that will train have a GPU."""
     if config.engine == "ray" and config.address != "local":
+        environment.prepare(config.address)
         import ray
 
         from ffpipe.pipeline.ray_engine import connect
@@ -212,6 +214,7 @@ class _Console(Observer):
 def _run(job: TrainingJob, config: TrainConfig, say: Say, observer: Observer) -> None:
     try:
         if config.engine == "ray":
+            environment.prepare(config.address)
             from ffpipe.pipeline.ray_training import train_on_ray
 
             train_on_ray(job, config.num_workers, config.address, available_cores(), say, observer)

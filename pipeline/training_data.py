@@ -179,7 +179,7 @@ def _held_out_line(groups: int, media: int, seed: int) -> str:
 
 
 def _by_id(media: Iterable[MediaRecord], joined: dict[str, str]) -> dict[str, Labelled]:
-    return {m.media_id: Labelled(int(m.label or 0), joined[m.media_id]) for m in media}
+    return {m.media_id: Labelled(int(m.label or 0), joined[m.media_id], m.frames_decoded) for m in media}
 
 
 def _require_classes(train: dict[str, Labelled], names: Sequence[str]) -> None:

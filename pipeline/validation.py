@@ -53,11 +53,11 @@ class Validation:
         """Frame loss (nats) and AUC over the largest face of each frame, and video AUC; None where undefined."""
         main = np.isin(self.rows, largest_per_frame(self.table, self.rows))
         labels, values = self.table.label[self.rows][main], logits[main].astype(np.float64)
-        videos = [video for video in self.videos(logits) if video.score is not None]
+        videos = [(video.label, video.score) for video in self.videos(logits) if video.score is not None]
         return {
             "val_loss": float(np.logaddexp(0, np.where(labels == 1, -values, values)).mean()),
             "val_auc": _auc(labels, values),
-            "val_video_auc": _auc([v.label for v in videos], [v.score for v in videos]),
+            "val_video_auc": _auc([label for label, _ in videos], [score for _, score in videos]),
         }
 
     def videos(self, logits: Logits) -> list[VideoResult]:
@@ -73,7 +73,7 @@ class Validation:
 
     def _video(self, medium: int, rows: Rows, scores: Logits) -> VideoResult:
         table = self.table
-        frames = len(np.unique(table.frame[rows]))
+        frames = table.looked[medium]
         name, group = table.media[medium], table.groups[medium]
         ids, pts = table.track[rows].tolist(), table.pts[rows].tolist()
         tracks = score_tracks(ids, pts, scores.tolist(), name, self.rule, frames)

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ffpipe.pipeline.environment import prepare
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Test files import Ray when they are collected, and Ray reads this then.
+prepare("local")
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def test_the_installed_ffpipe_works_on_ray_in_a_folder_with_its_own_models(
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('a package of the user was imported')")
     make_face_clip(tmp_path / "clips" / "a.mp4", seconds=1.0)
-    options = "--engine ray --workers 1 --frames 4".split()
+    options = ["--engine", "ray", "--workers", "1", "--frames", "4"]
     command = [str(installed.parent / "ffpipe"), "extract", "clips", *options]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RAY"))}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)

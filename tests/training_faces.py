@@ -56,6 +56,7 @@ class MadeFaces:
             block_bytes=np.full(-(-count // 8), 8 * SIDE * SIDE * 3, np.int64),
             media=tuple(f"{i:032x}" for i in range(2 * media)),
             groups=tuple(f"g{i // 2}" for i in range(2 * media)),
+            looked=(frames,) * (2 * media),
         )
 
     def fetch(self, rows: Sequence[int]) -> list[Face]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -147,3 +148,32 @@ def test_auto_takes_ray_for_many(ray_cluster: None) -> None:
     with create_engine("auto", "local", 2, RAY_FROM_INPUTS) as engine:
         assert isinstance(engine, RayEngine)
         assert engine.slots == 2
+
+
+@pytest.mark.ray
+def test_a_cluster_of_this_machine_listens_on_loopback_alone(ray_cluster: None) -> None:
+    listening = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        rows = [line.split() for line in Path(table).read_text().splitlines()[1:]]
+        listening |= {row[9]: row[1].rpartition(":")[0] for row in rows if row[3] == "0A"}
+    found = [listening[inode] for inode in _sockets(_family(os.getpid())) if inode in listening]
+    assert len(found) > 3
+    assert {address[-8:] for address in found} == {"0100007F"}, "127.0.0.1, little-endian"
+
+
+def _family(pid: int) -> set[int]:
+    below: set[int] = set()
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        below |= {int(child) for child in children.read_text().split()}
+    return below.union(*map(_family, below)) if below else below
+
+
+def _sockets(pids: set[int]) -> set[str]:
+    found = set()
+    for pid in pids:
+        for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                name = str(descriptor.readlink())
+                if name.startswith("socket:["):
+                    found.add(name[8:-1])
+    return found

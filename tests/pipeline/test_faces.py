@@ -36,6 +36,7 @@ def _table(media: list[tuple[int, int]], faces_a_frame: int = 1) -> FaceTable:
         block_bytes=np.ones(1, np.int64),
         media=tuple(str(i) for i in range(len(media))),
         groups=tuple(str(i) for i in range(len(media))),
+        looked=tuple(frames for _, frames in media),
     )
 
 

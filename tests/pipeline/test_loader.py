@@ -28,7 +28,7 @@ def dataset(tmp_path):
 
 @pytest.fixture
 def media():
-    return {f"{i:032x}": Labelled(i % 2, f"g{i // 2}") for i in range(4)}
+    return {f"{i:032x}": Labelled(i % 2, f"g{i // 2}", 6) for i in range(4)}
 
 
 def test_every_face_is_found_with_its_own_pixels_and_statistics(dataset, media):
@@ -70,7 +70,7 @@ def test_a_changed_shard_is_refused_by_name(dataset, media):
 def test_memory_stays_within_the_bound_whatever_is_read(tmp_path):
     clips = [(f"g{i}", Label(i % 2), Split.TRAIN) for i in range(24)]
     dataset = write_dataset(tmp_path / "many", clips, frames=4)
-    media = {f"{i:032x}": Labelled(i % 2, f"g{i}") for i in range(24)}
+    media = {f"{i:032x}": Labelled(i % 2, f"g{i}", 6) for i in range(24)}
     whole = ShardFaces.index([dataset], media)
     block = int(whole.table.block_bytes.max())
     source = ShardFaces.index([dataset], media, cache_bytes=3 * block)
@@ -85,7 +85,7 @@ def test_memory_stays_within_the_bound_whatever_is_read(tmp_path):
 def test_an_epoch_reads_each_row_group_about_once(tmp_path):
     clips = [(f"g{i}", Label(i % 2), Split.TRAIN) for i in range(24)]
     dataset = write_dataset(tmp_path / "many", clips, frames=4)
-    media = {f"{i:032x}": Labelled(i % 2, f"g{i}") for i in range(24)}
+    media = {f"{i:032x}": Labelled(i % 2, f"g{i}", 6) for i in range(24)}
     block = int(ShardFaces.index([dataset], media).table.block_bytes.max())
     source = ShardFaces.index([dataset], media, cache_bytes=6 * block)
     table = source.table
