@@ -17,9 +17,11 @@ SIDA_SHAPE = (4, 3, 3, BANDS)  # statistic, difference, channel, frequency
 SIDA_SIZE = math.prod(SIDA_SHAPE)
 STD_FLOOR = 1e-3  # grey levels: below this, skewness and kurtosis would describe rounding
 
-# Below this many blocks (a 128x128 crop) a statistic rests on so few values that float32's coefficient error,
-# about 1e-5 grey levels, shows in it; float64 costs next to nothing there.
-_FEW_BLOCKS = 256
+# Up to this many blocks (a 256x256 crop) a statistic rests on so few values that float32's coefficient error,
+# about 1e-5 grey levels, can show in it; float64 costs little there.
+_FEW_BLOCKS = 1024
+# The same for coefficients alone (a 128x128 image), whose tolerance is wider.
+_FEW_COEFFICIENT_BLOCKS = 256
 # A difference map whose spread is under this many grey levels may be nothing but that rounding error.
 _ROUNDING_STD = 1e-2
 # Under this, the 1e-6 that D promises of a skewness is less than float32 sums can hold.
@@ -160,7 +162,7 @@ def block_dct(rgb: Tensor) -> Tensor:
     _require_rgb(rgb)
     _require_whole_blocks(rgb)
     with exact_float32(rgb.device):
-        few = rgb.shape[-2] * rgb.shape[-1] <= _FEW_BLOCKS * BANDS
+        few = rgb.shape[-2] * rgb.shape[-1] <= _FEW_COEFFICIENT_BLOCKS * BANDS
         return torch.stack(
             [c.float() for c in _coefficients(rgb, torch.float64 if few else torch.float32)], 1
         )

@@ -21,6 +21,8 @@ from ffpipe.pipeline.output import Progress, print_verdicts
 from ffpipe.pipeline.workspace import Workspace
 
 INTERRUPTED = 130
+#: What doctor returns where something needs mending: as for inputs, some checks failed.
+PROBLEMS = 3
 #: Failed inputs that extract prints one by one.
 SHOWN_FAILURES = 10
 #: Rows of the report that score prints; all of them are in the report's file.
@@ -93,7 +95,8 @@ def extract(
     say(f"{result.faces} faces of {result.statuses.total()} inputs ({counts}) in {result.root}")
     if len(result.failures) > SHOWN_FAILURES:
         say(f"{len(result.failures)} inputs failed in all; the media table has the reason of each")
-    say("next: ffpipe train --model sfcl-hcmf")
+    if result.labelled:
+        say("next: ffpipe train --model sfcl-hcmf")
     if json_output:
         typer.echo(
             json.dumps(
@@ -202,7 +205,7 @@ def doctor(workspace: WorkspaceOption = None, json_output: JsonOption = False) -
             typer.echo(f"{mark} {finding.topic}: {finding.text}")
             if finding.fix:
                 typer.echo(f"        fix: {finding.fix}")
-    return 1 if any(f.fix and not f.fix.startswith("optional") for f in findings) else 0
+    return PROBLEMS if any(f.fix and not f.fix.startswith("optional") for f in findings) else 0
 
 
 @app.command()
@@ -224,10 +227,17 @@ def purge(
 ) -> None:
     """Delete the face crops and tables that a scoring run or a dataset keeps in the workspace."""
     place = Workspace.find(workspace)
-    if not yes and not typer.confirm(f"Delete everything that {name} keeps in {place.root}?", err=True):
+    if not yes and not _confirmed(f"Delete everything that {name} keeps in {place.root}?"):
         raise UsageError("nothing was deleted; answer y, or give --yes")
     for removed in place.purge(name):
         say(f"deleted {removed}")
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        return False
 
 
 def say(line: str) -> None:
@@ -248,7 +258,9 @@ def _interrupt(*_: Any) -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code of a command line: 0, 3 and 4 by inputs, 2 usage, 74 input/output, 130 interrupted, 1 bug."""
+    # Every bug's message names --debug, so it is taken anywhere on the line.
     debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="ffpipe", standalone_mode=False)

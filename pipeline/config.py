@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.stages.decode import Limits
@@ -37,12 +38,12 @@ class JobConfig(BaseModel):
 
     def digest(self) -> str:
         """Hash of the settings that change results, 16 hex digits."""
-        kept = {
-            name: value
-            for name, value in self.resolved().items()
-            if _changes_result(type(self).model_fields[name])
-        }
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.bound(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def bound(self) -> dict[str, Any]:
+        """The settings that change results, ready for JSON."""
+        known = type(self).model_fields
+        return {name: value for name, value in self.resolved().items() if _changes_result(known[name])}
 
     @classmethod
     def build(cls, given: Mapping[str, Any], file: Path | None = None, overrides: Sequence[str] = ()) -> Self:
@@ -81,8 +82,14 @@ def _read_toml(path: Path, section: str) -> dict[str, Any]:
             raise UsageError(
                 f"--config {path}: unknown table {sorted(unknown)[0]!r}; allowed: {sorted(jobs)}"
             )
-        return dict(content.get(name, {}))
+        return _table(content.get(name, {}), f"--config {path}: [{name}]")
     return content
+
+
+def _table(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{what} is {value!r}; a table of settings is allowed")
+    return dict(value)
 
 
 def _apply(values: dict[str, Any], override: str, cls: type[JobConfig]) -> None:
@@ -95,7 +102,7 @@ def _apply(values: dict[str, Any], override: str, cls: type[JobConfig]) -> None:
     if head not in cls.model_fields:
         raise UsageError(f"--set {override!r}: unknown key {head!r}; allowed: {', '.join(cls.model_fields)}")
     if dot:
-        inner = dict(values.get(head) or {})
+        inner = _table(values.get(head) or {}, head)
         inner[rest] = _scalar(text)
         values[head] = inner
     else:
@@ -113,7 +120,9 @@ def _scalar(text: str) -> Any:
 def _one_line(cls: type[JobConfig], error: ValidationError) -> str:
     errors = error.errors(include_url=False)
     first = errors[0]
-    name = str(first["loc"][0]) if first["loc"] else cls.__name__
+    if not first["loc"]:
+        return str(first["msg"])
+    name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return f"unknown setting {name!r}; allowed: {', '.join(cls.model_fields)}"
     # A setting of several types has one complaint a type: together they say what is allowed.
@@ -139,9 +148,15 @@ class FrameSettings(JobConfig):
     """How frames are taken from a video; shared by extract and score."""
 
     frames: Annotated[int, Field(ge=1)] | Literal["all"] | None = Field(
-        default=None, description="Frames per video, evenly spaced, or 'all'."
+        default=None,
+        description="Frames per video, evenly spaced, or 'all'. [default: extract 32; score one per 2 s, 32 to 600]",
     )
     every: float | None = Field(default=None, gt=0, description="Take a frame every SECONDS instead.")
+    retry_failed: bool = Field(
+        default=False,
+        json_schema_extra=HOW,
+        description="Try inputs again that failed before, with the limits of this command.",
+    )
     decoder: Literal["pyav", "opencv", "decord"] = Field(default="pyav", description="Video decoder.")
     detector: Literal["mtcnn", "dlib"] = Field(default="mtcnn", description="Face detector.")
     cropped: bool = Field(
@@ -149,14 +164,26 @@ class FrameSettings(JobConfig):
         description="The inputs are face crops already: no detection, statistics of the whole image.",
     )
     max_pixels: int = Field(
-        default=_LIMITS.max_pixels, ge=64, description="Largest picture that is decoded, in pixels."
+        default=_LIMITS.max_pixels,
+        ge=64,
+        json_schema_extra=HOW,
+        description="Largest picture that is decoded, in pixels.",
     )
-    max_bytes: int = Field(default=_LIMITS.max_bytes, ge=1, description="Largest input file, in bytes.")
+    max_bytes: int = Field(
+        default=_LIMITS.max_bytes, ge=1, json_schema_extra=HOW, description="Largest input file, in bytes."
+    )
     timeout: float = Field(
         default=_LIMITS.wall_seconds,
         gt=0,
+        json_schema_extra=HOW,
         description=f"Longest decoding time, in seconds, plus {_LIMITS.seconds_per_second:g} for each second of video.",
     )
+
+    @model_validator(mode="after")
+    def _one_way_of_sampling(self) -> Self:
+        if self.frames is not None and self.every is not None:
+            raise PydanticCustomError("sampling", "give --frames or --every, not both")
+        return self
 
 
 class ExtractConfig(FrameSettings):

@@ -123,10 +123,15 @@ class EngineSettings(Protocol):
         """Worker processes."""
         ...
 
+    @property
+    def retry_failed(self) -> bool:
+        """Whether inputs that failed before are tried again."""
+        ...
+
 
 def hash_entries(entries: Sequence[Entry], workspace: Workspace, rehash: bool, say: Say) -> list[Hashed]:
     """The hash of each entry's file, in order, through the workspace's cache."""
-    say(f"hashing {len(entries)} input{'' if len(entries) == 1 else 's'}")
+    say(f"hashing {_inputs(len(entries))}")
     cache = HashCache(workspace.root / "hashes.sqlite")
     return list(hash_inputs([e.path for e in entries], cache, rehash))
 
@@ -144,18 +149,20 @@ def drive(
     committed by then stays.
     """
     shards = job.shards
+    if settings.retry_failed:
+        say(f"{_inputs(plan.revoke_failed(shards))} that failed before will be tried again")
     total = sum(len(item.entries) for item in items)
     readable = [item for item in items if item.status is None]
     if plan.remaining(readable, plan.finished(shards)):
         with create_engine(settings.engine, settings.address, settings.workers, total) as engine:
             chunks = _without_content(job, plan.plan(shards, items, engine.slots))
             left = sum(len(item.entries) for chunk in chunks for item in chunk.items)
-            say(_plan_line(total, left, engine.name, engine.slots))
+            done = sum(len(item.entries) for item in readable) - left
+            say(_plan_line(total, done, left, engine.name, engine.slots))
             _follow(engine.run(job, chunks), total - left, total, advance)
     else:
         _without_content(job, plan.plan(shards, items, slots=1))
-        done = sum(len(item.entries) for item in readable)
-        say(f"{total} input{'' if total == 1 else 's'}, {done} done before; 0 to do")
+        say(f"{_inputs(total)}, {sum(len(item.entries) for item in readable)} done before; 0 to do")
     shards.sweep()
 
 
@@ -182,7 +189,11 @@ def _follow(outcomes: Iterable[Outcome], done: int, total: int, advance: Advance
             advance(done, total, f"{faces} faces")
 
 
-def _plan_line(total: int, left: int, engine: str, slots: int) -> str:
-    resumed = f", {total - left} done before" if left < total else ""
+def _plan_line(total: int, done: int, left: int, engine: str, slots: int) -> str:
+    resumed = f", {done} done before" if done else ""
     workers = f"{slots} worker{'s' if slots > 1 else ''}"
-    return f"{total} inputs{resumed}; {left} to do with the {engine} engine, {workers}"
+    return f"{_inputs(total)}{resumed}; {left} to do with the {engine} engine, {workers}"
+
+
+def _inputs(count: int) -> str:
+    return f"{count} input{'' if count == 1 else 's'}"

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ffpipe.manifests import datasets
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import display_path
-from ffpipe.manifests.records import Entry, MediaRecord, Status
+from ffpipe.manifests.records import Entry, Label, MediaRecord, Status
 from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.manifests.splits import group_key, leaks, merge_content_groups, seeded_split
@@ -24,7 +24,7 @@ from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.driver import ShardJob, drive, hash_entries
 from ffpipe.pipeline.engine import Chunk, Worker
 from ffpipe.pipeline.hashing import Hashed
-from ffpipe.pipeline.medium import MediumReader, MediumResult, for_entry
+from ffpipe.pipeline.medium import MediumReader, MediumResult, choices_line, for_entry
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.plan import MediumItem
 from ffpipe.pipeline.workspace import Workspace, bind_job, name_for
@@ -33,6 +33,8 @@ from ffpipe.stages.sampling import Sampling
 
 #: How many leaks of an official split are spelt out.
 SHOWN_LEAKS = 5
+
+_WAYS_OUT = "extract under another name with --name, or start over with --overwrite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ class ExtractJob(ShardJob[MediumResult]):
 
     @property
     def key(self) -> str:
-        """Names the warm worker: folder and configuration."""
-        return f"extract {self.root} {self.settings.digest()}"
+        """Names the warm worker: folder and every setting."""
+        return f"extract {self.root} {self.settings.model_dump_json()}"
 
     @property
     def shards(self) -> ShardGroup:
@@ -92,6 +94,8 @@ class ExtractResult:
     faces: int = 0
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     """Path, status and reason of each failed input."""
+    labelled: bool = False
+    """Whether there are faces of both classes, so that a detector can be trained."""
 
     @property
     def exit_code(self) -> int:
@@ -118,6 +122,7 @@ def extract(
     with shards.lock():
         _bind(job, source, dataset)
         items = _items(dataset, shards, workspace, config, say)
+        say(choices_line(config, Sampling.of_count()))
         drive(job, items, config, say, advance)
     return _result(name, shards, {entry.path for item in items for entry in item.entries})
 
@@ -130,7 +135,6 @@ def _load(source: Path, config: ExtractConfig, workspace: Workspace, say: Say) -
         root, config.dataset, splits_dir=config.splits, seed=config.seed, exclude=[workspace.root]
     )
     say(f"{display_path(source)}: layout {dataset.name}, {dataset.reason}")
-    say(f"found {dataset.summary()}; split {dataset.split_source}")
     for line in [*map(str, dataset.expected), *dataset.notes]:
         say(line)
     if dataset.companions:
@@ -139,20 +143,23 @@ def _load(source: Path, config: ExtractConfig, workspace: Workspace, say: Say) -
 
 
 def _bind(job: ExtractJob, source: Path, dataset: datasets.Dataset) -> None:
-    configuration = {**job.settings.resolved(), "source": str(source.resolve()), "layout": dataset.name}
+    place = {"source": str(source.resolve()), "layout": dataset.name, "split": dataset.split_source}
+    configuration = {**job.settings.resolved(), **place}
     facts = {
         "dataset": job.dataset,
         "layout": dataset.name,
         "split_source": dataset.split_source,
         "crop": job.crop.fingerprint(),
+        "bound": {**job.settings.bound(), **place},
         "configuration": configuration,
         "provenance": provenance.collect(configuration),
     }
     bind_job(
         job.root,
-        f"{job.settings.digest()} {configuration['source']}",
+        # The kind of split is part of it: official files that turn up later must not be mixed with a seeded split.
+        f"{job.settings.digest()} {configuration['source']} {dataset.split_source}",
         facts,
-        "choose another name with --name, or start over with --overwrite",
+        _WAYS_OUT,
     )
 
 
@@ -175,10 +182,11 @@ def _items(
     hashes = hash_entries(entries, workspace, config.rehash, say)
     stored = from_table(shards.read("media"), MediaRecord)
     settled = _settle_splits(entries, hashes, stored, dataset.split_source, config.seed, say)
+    say(f"found {replace(dataset, entries=settled).summary()}; split {dataset.split_source}")
     refused = [Hashed(s.path, status=Status.SKIPPED, reason=s.reason) for s in dataset.skipped]
     items = plan.items_from([*settled, *(Entry(s.path) for s in dataset.skipped)], [*hashes, *refused])
-    known = {m.media_id: m for m in stored if m.sha256}
-    _refuse_changed(items, known)
+    _refuse_changed(items, stored)
+    known = {m.media_id: m for m in stored if m.sha256 and not m.status.failed}
     return [replace(item, known=known.get(item.media_id)) for item in items]
 
 
@@ -198,27 +206,45 @@ def _settle_splits(
     by_path = {h.path: h.sha256 for h in hashes if h.sha256}
     merged = merge_content_groups(entries, by_path)
     if split_source.startswith("seeded"):
-        old = {m.group: m.split for m in stored if m.group is not None and m.split is not None}
+        own = {m.path_bytes: m.split for m in stored if m.split is not None}
+        # By today's groups, since a new copy may have given a stored group another name.
+        old = {group_key(e): own[os.fsencode(e.path)] for e in merged if os.fsencode(e.path) in own}
         drawn = seeded_split(merged, seed)
-        merged = [replace(e, split=old.get(group_key(e), e.split)) for e in drawn]
+        merged = [
+            replace(e, split=own.get(os.fsencode(e.path)) or old.get(group_key(e)) or e.split) for e in drawn
+        ]
     found = leaks(merged, by_path)
     if found and split_source.startswith("seeded"):
         raise UsageError(
-            f"inputs that were added tie together groups of two splits ({found[0]}); "
-            "start over with --overwrite, or extract under another name with --name"
+            f"inputs that were added tie together groups of two splits ({found[0]}); {_WAYS_OUT}"
         )
     for leak in found[:SHOWN_LEAKS]:
         say(f"the split leaks: {leak}")
+    _refuse_moved(merged, stored)
     return merged
 
 
-def _refuse_changed(items: Sequence[MediumItem], known: dict[str, MediaRecord]) -> None:
+def _refuse_moved(entries: Sequence[Entry], stored: Sequence[MediaRecord]) -> None:
+    """Raises UsageError where the tree now says another label or split of what is stored."""
+    now = {os.fsencode(e.path): (e.label, e.split) for e in entries}
+    moved = [
+        m.path for m in stored if m.sha256 and now.get(m.path_bytes, (m.label, m.split)) != (m.label, m.split)
+    ]
+    if moved:
+        raise UsageError(
+            f"label or split of {len(moved)} stored inputs changed, the first {moved[0]}; {_WAYS_OUT}"
+        )
+
+
+def _refuse_changed(items: Sequence[MediumItem], stored: Sequence[MediaRecord]) -> None:
+    """Raises UsageError where a path holds another content than what is stored of it."""
     planned = {os.fsencode(e.path): item.media_id for item in items if item.sha256 for e in item.entries}
-    changed = [m.path for m in known.values() if planned.get(m.path_bytes, m.media_id) != m.media_id]
+    # What changed while it was read was never stored: it is simply read again.
+    settled = [m for m in stored if m.sha256 and m.status is not Status.CHANGED]
+    changed = [m.path for m in settled if planned.get(m.path_bytes, m.media_id) != m.media_id]
     if changed:
         raise UsageError(
-            f"{len(changed)} inputs changed since they were extracted, the first {changed[0]}; "
-            "extract under another name with --name, or start over with --overwrite"
+            f"{len(changed)} inputs changed since they were extracted, the first {changed[0]}; {_WAYS_OUT}"
         )
 
 
@@ -227,4 +253,6 @@ def _result(name: str, shards: ShardGroup, paths: set[str]) -> ExtractResult:
     media = [m for m in from_table(shards.read("media"), MediaRecord) if m.path_bytes in wanted]
     failures = [(m.path, m.status.value, m.reason or "") for m in media if m.status.failed]
     faces = sum(commit.companions["faces"].rows for commit in shards.commits())
-    return ExtractResult(name, shards.root, Counter(m.status.value for m in media), faces, failures)
+    labels = {m.label for m in media if m.faces and m.label is not None}
+    statuses = Counter(m.status.value for m in media)
+    return ExtractResult(name, shards.root, statuses, faces, failures, len(labels) == len(Label))

@@ -17,7 +17,7 @@ from ffpipe.stages.decode import Limits
 from ffpipe.stages.decode.sandbox import DecodeSandbox
 from ffpipe.stages.detect import create_detector
 from ffpipe.stages.faces import FaceSettings, find_faces
-from ffpipe.stages.sampling import Sampling
+from ffpipe.stages.sampling import SCORING_RULE, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,14 @@ def sampling_from(settings: FrameSettings, default: Sampling | None) -> Sampling
     if settings.frames == "all":
         return Sampling.of_all()
     return default if settings.frames is None else Sampling.of_count(settings.frames)
+
+
+def choices_line(settings: FrameSettings, default: Sampling | None) -> str:
+    """What is taken of each medium and by which means, in a line for people."""
+    sampling = sampling_from(settings, default)
+    frames = sampling.describe() if sampling else SCORING_RULE
+    faces = "ready-made face crops" if settings.cropped else f"faces by {settings.detector}"
+    return f"of each video {frames}; {faces}; decoded by {settings.decoder}"
 
 
 class MediumReader:

@@ -113,6 +113,20 @@ def chunks_for(items: Sequence[MediumItem], slots: int) -> list[Chunk]:
     return [*chunks, _chunk(current)] if current else chunks
 
 
+def revoke_failed(group: ShardGroup) -> int:
+    """Take back the chunks that hold a failed input, so that they are done again; the caller holds the lock.
+
+    Returns the number of failed inputs that will be tried again.
+    """
+    failed = 0
+    for commit in group.commits():
+        found = sum(Status(i["status"]).failed for i in commit.inputs)
+        if found and not commit.chunk.startswith(UNREAD):
+            group.revoke(commit.chunk)
+            failed += found
+    return failed
+
+
 def plan(group: ShardGroup, items: Sequence[MediumItem], slots: int) -> list[Chunk]:
     """The chunks still to do, keeping those of an interrupted plan; the caller holds the lock.
 

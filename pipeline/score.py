@@ -21,12 +21,13 @@ from ffpipe.manifests.inputs import AnyPath, Inputs, collect
 from ffpipe.manifests.records import Entry, MediaRecord, ReportRow, Status
 from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
+from ffpipe.models import checkpoint
 from ffpipe.pipeline import plan, provenance, tables
 from ffpipe.pipeline.config import ScoreConfig
 from ffpipe.pipeline.driver import ShardJob, drive, hash_entries
 from ffpipe.pipeline.engine import Chunk, Worker
 from ffpipe.pipeline.hashing import Hashed
-from ffpipe.pipeline.medium import MediumReader
+from ffpipe.pipeline.medium import MediumReader, choices_line
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.plan import MediumItem
 from ffpipe.pipeline.scoring import (
@@ -64,8 +65,8 @@ class ScoreJob(ShardJob[ScoredMedium]):
 
     @property
     def key(self) -> str:
-        """Names the warm worker: folder, configuration and weights."""
-        return f"score {self.root} {self.settings.digest()} {self.settings.batch_size} {self.stamp.model_id}"
+        """Names the warm worker: folder, every setting and the weights."""
+        return f"score {self.root} {self.settings.model_dump_json()} {self.stamp.model_id}"
 
     @property
     def shards(self) -> ShardGroup:
@@ -185,11 +186,14 @@ def score(
         thresholds=weights.thresholds,
         device=device,
     )
+    if config.min_faces != Rule().min_faces:
+        say(f"--min-faces {config.min_faces}: the bars of the verdicts were set with {Rule().min_faces}")
     if not weights.thresholds.usable:
         say(f"verdicts stay inconclusive with these weights: {weights.thresholds.reason}")
     del weights
     with job.shards.lock():
         items = _items(found, job.shards, workspace, config, say)
+        say(choices_line(config, None))
         drive(job, items, config, say, advance)
         result = _result(job, found, items, facts["provenance"])
     say(_kept_line(config, job.shards))
@@ -204,6 +208,8 @@ def score(
 
 def _choose_weights(config: ScoreConfig, workspace: Workspace, say: Say) -> Path:
     directory = config.weights or workspace.newest_model()
+    if directory.name == checkpoint.WEIGHTS and directory.is_file():
+        directory = directory.parent
     if not directory.is_dir():
         raise UsageError(f"--weights {directory}: no such folder; give the folder of a trained model")
     directory = Path(os.path.abspath(directory))  # noqa: PTH100 - symlinks stay as the user named them

@@ -106,7 +106,7 @@ def bind_job(root: Path, digest: str, facts: dict[str, Any], overwrite_hint: str
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: damaged: {error}") from error
     if stored.get("digest") != digest:
-        differs = _differences(stored.get("configuration", {}), facts.get("configuration", {}))
+        differs = _differences(stored.get("bound", {}), facts.get("bound", {}))
         raise ConfigMismatch(f"{root} holds results of another configuration ({differs}); {overwrite_hint}")
     return stored
 

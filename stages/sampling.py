@@ -17,6 +17,8 @@ ROUNDING_SECONDS = 1e-6
 SCORING_MAX_FRAMES = 600
 #: Scoring looks at least this often, in seconds, so that a short forgery in a long video is seen.
 SCORING_EVERY_SECONDS = 2.0
+#: The same for people.
+SCORING_RULE = f"one frame every {SCORING_EVERY_SECONDS:g} s, {EXTRACT_FRAMES} to {SCORING_MAX_FRAMES} in all"
 #: Most frames taken of any video unless asked otherwise: about an hour at 30 frames a second.
 DEFAULT_MAX_FRAMES = 100_000
 

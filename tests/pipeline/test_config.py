@@ -38,7 +38,13 @@ def test_errors_are_one_line_that_says_what_was_given_and_what_is_allowed(
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("x = ", "not valid TOML"), ("[trian]\na=1", "trian"), ("[score]\n[a]\n", "unknown table 'a'")],
+    [
+        ("x = ", "not valid TOML"),
+        ("[trian]\na=1", "trian"),
+        ("[score]\n[a]\n", "unknown table 'a'"),
+        ("score = 5", "a table of settings"),
+        ("score = 5", "a table of settings"),
+    ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "c.toml").write_text(text)

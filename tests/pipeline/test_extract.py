@@ -203,6 +203,48 @@ def test_a_changed_input_is_not_mixed_with_what_was_extracted(tree: Path, tmp_pa
         run(source, tmp_path / "ws")
 
 
+def test_a_changed_copy_is_noticed_too(tree: Path, tmp_path: Path) -> None:
+    source = tmp_path / "set"
+    shutil.copytree(tree, source)
+    run(source, tmp_path / "ws")
+    for name in ("copy.mp4", "fake2.mp4"):
+        kept = (source / "fake" / name).read_bytes()
+        make_face_clip(source / "fake" / name, seconds=0.3, seed=78)
+        with pytest.raises(UsageError, match=f"1 inputs changed .*{name}"):
+            run(source, tmp_path / "ws")
+        (source / "fake" / name).write_bytes(kept)
+
+
+def test_a_split_that_turns_up_later_is_not_mixed_with_the_stored_one(tmp_path: Path) -> None:
+    source = tmp_path / "FF++"
+    for name in ("000", "001", "002"):
+        clip = source / "original_sequences/youtube/c23/videos" / f"{name}.mp4"
+        make_face_clip(clip, seconds=0.2, seed=int(name))
+    make_face_clip(source / "manipulated_sequences/Deepfakes/c23/videos/000_001.mp4", seconds=0.2, seed=3)
+    run(source, tmp_path / "ws")
+    for name, pairs in {"train": [["000", "001"]], "val": [["002", "003"]], "test": []}.items():
+        (source / f"{name}.json").write_text(json.dumps(pairs))
+    with pytest.raises(ConfigMismatch, match=r"split: 'seeded.*'official.*--overwrite"):
+        run(source, tmp_path / "ws")
+    run(source, tmp_path / "ws", overwrite=True)
+    (source / "train.json").write_text(json.dumps([["002", "003"]]))
+    (source / "val.json").write_text(json.dumps([["000", "001"]]))
+    with pytest.raises(UsageError, match="label or split of 4 stored inputs changed"):
+        run(source, tmp_path / "ws")
+
+
+def test_failed_inputs_are_tried_again_only_when_asked(tree: Path, tmp_path: Path) -> None:
+    first = run(tree, tmp_path, max_pixels=100)
+    assert set(table(first, "media")["status"]) == {"too_large"}
+    said: list[str] = []
+    run(tree, tmp_path, said)
+    assert any("4 done before; 0 to do" in line for line in said)
+    again = run(tree, tmp_path, said, retry_failed=True)
+    assert "4 inputs that failed before will be tried again" in said
+    assert set(table(again, "media")["status"]) == {"ok"}
+    assert again.faces == 12
+
+
 def test_an_input_that_changes_while_it_is_read_has_no_faces(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
