@@ -89,11 +89,11 @@ def finish(run: Run, say: Say) -> TrainResult:
 def _best_model(job: TrainingJob) -> tuple[Detector, list[dict[str, Any]], dict[str, Any]]:
     """The detector with its best weights, the entry of each epoch, and that of the best one."""
     stored = training_state.load(job.state)
-    if stored is None or stored[0].best is None or stored[0].best_file is None:
+    if stored is None or stored[0].best is None:
         raise StorageError(f"{job.state}: training ended without a stored result")
     position = stored[0]
     model = job.build()
-    training_state.unpack_weights(model, training_state.read_tensors(job.state / stored[0].best_file))
+    training_state.unpack_weights(model, training_state.load_best(job.state, position))
     return model, position.history, stored[0].best
 
 

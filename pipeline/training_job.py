@@ -170,7 +170,7 @@ def work(
     loop = TrainingLoop(model, train, validation, settings, job.state, _Several(watching), wrap)
     result = loop.run()
     if validation is not None:
-        training_state.unpack_weights(model, training_state.read_tensors(result.best_weights))
+        training_state.unpack_weights(model, training_state.load_best(job.state, loop.position))
         logits = score_faces(model, validation.batches, device)
         if rank == 0:
             training_state.write_tensors(job.state / _LOGITS, {"logits": torch.from_numpy(logits)})

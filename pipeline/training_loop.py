@@ -218,9 +218,10 @@ class TrainingLoop:
         if self._is_better(entry):
             position.best, position.best_file = entry, f"best-{position.epoch:04d}.safetensors"
             if self._rank == 0:
-                training_state.write_tensors(
+                position.best_sha256 = training_state.write_tensors(
                     self.folder / position.best_file, training_state.pack_weights(self.model)
                 )
+        position.best_sha256 = _gather(position.best_sha256)[0]
         position.history.append(entry)
         position.epoch, position.step = position.epoch + 1, 0
         position.finished = position.epoch >= self.settings.epochs or self._out_of_patience()

@@ -1,6 +1,6 @@
 """An interrupted training run on disk: tensors as safetensors, the rest as JSON, no pickle, never half written.
 
-`state.json` is the single file that counts. It names the tensor file and its sha256, and carries a hash of
+`state.json` is the single file that counts. It names the tensor files with their sha256, and carries a hash of
 itself; it is replaced atomically after the tensors are safe, and what it no longer names is then deleted.
 """
 
@@ -31,7 +31,7 @@ class Position:
     """Where a run stands: the next step, what was measured so far, and which weights were best.
 
     history has one entry per finished epoch; losses one per step of all epochs. best is the entry of the best
-    epoch; best_file its weights.
+    epoch; best_file its weights, and best_sha256 the hash of that file.
     """
 
     epoch: int = 0
@@ -40,6 +40,7 @@ class Position:
     losses: list[float] = field(default_factory=list)
     best: dict[str, Any] | None = None
     best_file: str | None = None
+    best_sha256: str | None = None
     finished: bool = False
 
 
@@ -47,9 +48,9 @@ def save(folder: Path, position: Position, tensors: Mapping[str, Tensor], scalar
     """Replace the stored state. Raises StorageError (disk full, read-only); the old state is then intact."""
     name = f"state-{position.epoch:04d}-{position.step:08d}.safetensors"
     content = {**tensors, "losses": torch.tensor(position.losses, dtype=torch.float64)}
-    write_tensors(folder / name, content)
+    sha256 = write_tensors(folder / name, content)
     stored = {k: v for k, v in asdict(position).items() if k != "losses"}
-    body = {"position": stored, "scalars": dict(scalars), "tensors": name, "sha256": _sha256(folder / name)}
+    body = {"position": stored, "scalars": dict(scalars), "tensors": name, "sha256": sha256}
     text = json.dumps(body, sort_keys=True)
     _replace(
         folder / "state.json", json.dumps({"hash": _digest(text), "body": body}, sort_keys=True).encode()
@@ -74,31 +75,43 @@ def load(folder: Path) -> tuple[Position, dict[str, Tensor], dict[str, Any]] | N
         raise IntegrityError(
             f"{path}: damaged training state: {error}; delete the run to start over"
         ) from None
-    return position, _read_state(folder / body["tensors"], body["sha256"], position), body["scalars"]
+    if position.best_file is not None:
+        _check(folder / position.best_file, position.best_sha256)
+    _check(folder / body["tensors"], body["sha256"])
+    tensors = read_tensors(folder / body["tensors"])
+    position.losses = tensors.pop("losses").tolist()
+    return position, tensors, body["scalars"]
 
 
-def _read_state(path: Path, sha256: str, position: Position) -> dict[str, Tensor]:
+def load_best(folder: Path, position: Position) -> dict[str, Tensor]:
+    """The best epoch's weights. Raises IntegrityError naming a damaged file, StorageError before the first epoch."""
+    if position.best_file is None:
+        raise StorageError(f"{folder}: training ended without a stored result")
+    _check(folder / position.best_file, position.best_sha256)
+    return read_tensors(folder / position.best_file)
+
+
+def _check(path: Path, sha256: str | None) -> None:
     if not path.exists() or _sha256(path) != sha256:
         raise IntegrityError(
             f"{path}: content differs from what state.json recorded; delete the run to start over"
         )
-    tensors = read_tensors(path)
-    position.losses = tensors.pop("losses").tolist()
-    return tensors
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file so that it appears whole or not at all. Raises StorageError."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write a safetensors file so that it appears whole or not at all; its sha256. Raises StorageError."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        sha256 = _sha256(temporary)
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
         raise StorageError(f"cannot write {path}: {error}") from error
+    return sha256
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -175,16 +175,26 @@ def test_a_loss_that_is_no_number_stops_with_advice(tmp_path, monkeypatch):
         loop.run()
 
 
-@pytest.mark.parametrize("name", ["state.json", "state-*.safetensors"])
+@pytest.mark.parametrize("name", ["state.json", "state-*.safetensors", "best-*.safetensors"])
 def test_a_damaged_state_is_refused_by_name(tmp_path, name):
     with pytest.raises(Killed):
-        make_loop(tmp_path, StopAt(6)).run()
+        make_loop(tmp_path, StopAt(20)).run()
     path = next(tmp_path.glob(name))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(IntegrityError, match=path.name):
         make_loop(tmp_path).run()
+
+
+def test_damaged_best_weights_are_refused_at_the_end_too(tmp_path):
+    loop = make_loop(tmp_path)
+    path = loop.run().best_weights
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=path.name):
+        training_state.load_best(tmp_path, loop.position)
 
 
 def test_a_full_disk_leaves_the_old_state(tmp_path, monkeypatch):
