@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +16,12 @@ from typing import Any
 import ray
 import ray.train
 import torch
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
-from ffpipe.manifests.errors import FfpipeError, UsageError
+from ffpipe.manifests.errors import UsageError
 from ffpipe.pipeline.ray_engine import connect
+from ffpipe.pipeline.training_failure import TrainingBug, explained, is_lost_neighbour, raise_recorded, record
 from ffpipe.pipeline.training_job import TrainingJob, loading_threads, threads_here, work
 from ffpipe.pipeline.training_loop import Observer, Progress
 
@@ -27,6 +29,8 @@ from ffpipe.pipeline.training_loop import Observer, Progress
 MAX_RESTARTS = 3
 #: Seconds between two progress lines of a worker, and between two looks of the driver.
 _TELL_SECONDS = 0.5
+#: Seconds that a signal waits at most until the main thread sees it.
+_LOOK_SECONDS = 0.2
 
 _MESSAGES, _FAILURE = "messages.jsonl", "failure.json"
 
@@ -36,14 +40,17 @@ def train_on_ray(
 ) -> None:
     """Run a training job on Ray Train; its results are in the job's folder, which all nodes must share.
 
-    Raises UsageError where the cluster has too few cores or GPUs for the workers, and what the job raised.
+    Only lost workers are tried again. Raises UsageError where the cluster has too few cores or GPUs for the
+    workers, what stopped the job (an FfpipeError, or TrainingBug), and KeyboardInterrupt once the workers of a
+    cluster started here are gone.
     """
-    owner = connect(address, cores, torch.cuda.device_count() if address == "local" else None)
+    owner = join(address, cores, torch.cuda.device_count() if address == "local" else None)
+    failure = job.state / _FAILURE
     try:
         scaling = _scaling(workers, loading_threads(job, gpu=True))
         storage = job.state / "ray"
         shutil.rmtree(storage, ignore_errors=True)
-        (job.state / _FAILURE).unlink(missing_ok=True)
+        failure.unlink(missing_ok=True)
         trainer = TorchTrainer(
             _worker,
             train_loop_config={"job": job, "cores": scaling.resources_per_worker["CPU"]},
@@ -55,12 +62,61 @@ def train_on_ray(
             ),
         )
         with _listening(job.state / _MESSAGES, say, observer):
-            trainer.fit()
+            _fit(trainer)
         shutil.rmtree(storage, ignore_errors=True)
+    except TrainingFailedError as error:
+        raise_recorded(failure)
+        raise _unwrapped(error) from error
     finally:
         if owner:
             ray.shutdown()
-    _raise_failure(job.state / _FAILURE)
+    raise_recorded(failure)
+
+
+def join(address: str, cores: int, gpus: int | None = None) -> bool:
+    """`connect`, with this process's own handlers of SIGINT and SIGTERM left in place.
+
+    Ray installs native ones, which end the process with a dump of its stack.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return connect(address, cores, gpus)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return connect(address, cores, gpus)
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+def _fit(trainer: TorchTrainer) -> None:
+    """`trainer.fit()` in a thread: in the main one Ray would replace the handler of SIGINT by one that exits."""
+    raised: list[BaseException] = []
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
+            raised.append(error)
+
+    thread = threading.Thread(target=fit, name="ray training", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_LOOK_SECONDS)
+    if raised:
+        raise raised[0]
+
+
+def _unwrapped(error: TrainingFailedError) -> Exception:
+    """The first worker's error in words for the user, where there is one."""
+    failures = error.worker_failures if isinstance(error, WorkerGroupError) else {}
+    first = next(iter(failures.values()), error)
+    if known := explained(first):
+        return known
+    lines = str(first).strip().splitlines() or [""]
+    return TrainingBug(
+        f"Ray Train gave up after {MAX_RESTARTS} restarts: {type(first).__name__}: {lines[-1]}"
+    )
 
 
 def _scaling(workers: int, threads: int) -> ScalingConfig:
@@ -78,13 +134,20 @@ def _scaling(workers: int, threads: int) -> ScalingConfig:
 
 
 def _worker(config: dict[str, Any]) -> None:
-    """One rank. What the user can mend is written down instead of raised, since Ray would only try it again."""
+    """One rank. What stops it is written down: Ray would try it again, and then wrap it beyond recognition.
+
+    A rank alone then just ends. One of several raises, so that Ray ends its neighbours, who wait for it; started
+    again they all find what was written, and end.
+    """
     job: TrainingJob = config["job"]
+    failure = job.state / _FAILURE
+    if failure.exists():
+        return
     context = ray.train.get_context()
     world, rank = context.get_world_size(), context.get_world_rank()
     torch.set_num_threads(threads_here(int(config["cores"])))
-    told = _Teller(job.state / _MESSAGES) if rank == 0 else None
     try:
+        told = _Teller(job.state / _MESSAGES) if rank == 0 else None
         work(
             job,
             ray.train.torch.get_device(),
@@ -92,11 +155,12 @@ def _worker(config: dict[str, Any]) -> None:
             told or Observer(),
             ray.train.torch.prepare_model if world > 1 else None,
         )
-    except FfpipeError as error:
+    except Exception as error:
+        if world > 1 and is_lost_neighbour(error):
+            raise
+        record(failure, error)
         if world > 1:
             raise
-        failure = {"kind": type(error).__name__, "message": error.message}
-        (job.state / _FAILURE).write_text(json.dumps(failure))
 
 
 def _silent(_: str) -> None:
@@ -163,17 +227,3 @@ def _pass_on(message: dict[str, Any], say: Callable[[str], None], observer: Obse
         observer.epoch(message["epoch"], message["total"])
     else:
         observer.step(Progress(**message["progress"]), message["total"])
-
-
-def _raise_failure(path: Path) -> None:
-    if not path.exists():
-        return
-    failure = json.loads(path.read_text())
-    kinds = {kind.__name__: kind for kind in _kinds(FfpipeError)}
-    raise kinds.get(failure["kind"], FfpipeError)(failure["message"])
-
-
-def _kinds(base: type[FfpipeError]) -> Iterator[type[FfpipeError]]:
-    yield base
-    for kind in base.__subclasses__():
-        yield from _kinds(kind)

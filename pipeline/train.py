@@ -42,6 +42,8 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     Raises UsageError (no, several or unfit datasets, weights that cannot be had, a loss that is no number, too few
     cores), LockedError where the run is being trained elsewhere, StorageError and IntegrityError.
     """
+    if config.num_workers > 1 and config.engine == "local":
+        raise UsageError(f"--num-workers {config.num_workers} needs --engine ray")
     choice = _choose(config)
     say(choice.line)
     media = choose_media(workspace, config.data, config.quality, choice.recipe.left_out, config.seed)
@@ -79,9 +81,9 @@ def _cuda(config: TrainConfig) -> bool:
         environment.prepare(config.address)
         import ray
 
-        from ffpipe.pipeline.ray_engine import connect
+        from ffpipe.pipeline.ray_training import join
 
-        connect(config.address, available_cores())
+        join(config.address, available_cores())
         return bool(ray.cluster_resources().get("GPU", 0))
     return torch.cuda.is_available()
 
@@ -212,17 +214,10 @@ class _Console(Observer):
 
 
 def _run(job: TrainingJob, config: TrainConfig, say: Say, observer: Observer) -> None:
-    try:
-        if config.engine == "ray":
-            environment.prepare(config.address)
-            from ffpipe.pipeline.ray_training import train_on_ray
+    if config.engine == "ray":
+        environment.prepare(config.address)
+        from ffpipe.pipeline.ray_training import train_on_ray
 
-            train_on_ray(job, config.num_workers, config.address, available_cores(), say, observer)
-        elif config.num_workers > 1:
-            raise UsageError(f"--num-workers {config.num_workers} needs --engine ray")
-        else:
-            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-            work(job, device, say, observer)
-    except KeyboardInterrupt:
-        say("interrupted; the same command goes on from the last stored step")
-        raise
+        train_on_ray(job, config.num_workers, config.address, available_cores(), say, observer)
+    else:
+        work(job, torch.device("cuda" if torch.cuda.is_available() else "cpu"), say, observer)
