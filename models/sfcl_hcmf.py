@@ -11,6 +11,8 @@ Deviation: embed_dim is 1024 throughout HCMA; the text projects to 1792 but prin
 Deviation: tokens=map attends over maps; with pooled vectors (tokens=pooled, as printed) the softmax has one key and
     is the identity, so W_Q and W_K have no gradient and are frozen.
 Deviation: the gate is a sigmoid; eq 16 prints alpha for it.
+Deviation: training flips faces of both classes (section 4 augments the real class alone): a flipped crop's
+    statistics come from the stored crop, and if only real ones were flipped they would give the class away.
 Noted: gamma of eq 13 stands before Conv and BatchNorm, which mostly cancel it; kept as printed.
 Noted: table 4 prints 97.70 in its first row, which is table 3's all-off row and not its 98.95 for HCMF off.
 Noted: at input 64 the frequency map has a single token, so that W_Q and W_K idle there as in tokens=pooled.

@@ -8,6 +8,7 @@ from typing import Any
 
 from ffpipe.models.detector import DetectorSpec
 from ffpipe.pipeline.recipes import Choice
+from ffpipe.pipeline.training_job import counted
 from ffpipe.stages.aggregate import Thresholds
 
 
@@ -53,10 +54,10 @@ def _recipe(facts: CardFacts) -> str:
     return (
         f"{_sentence(facts.choice.line)}\n\n"
         f"From {start}; {recipe.optimiser}, learning rate {recipe.learning_rate:g} ({recipe.schedule}), weight decay "
-        f"{recipe.weight_decay:g}, batch {recipe.batch_size}, up to {recipe.epochs} epochs, up to "
-        f"{recipe.frames_per_video} frames a video, input {facts.spec.input_size} x {facts.spec.input_size} pixels, "
-        f"seed {facts.seed}. Options: {options}. Faces of both classes are mirrored with probability "
-        f"{recipe.augmentation.horizontal_flip:g}; the statistics D of a mirrored face come from its own pixels."
+        f"{recipe.weight_decay:g}, batch {recipe.batch_size}, up to {counted(recipe.epochs, 'epoch')}, up to "
+        f"{counted(recipe.frames_per_video, 'frame')} a video, input {facts.spec.input_size} x "
+        f"{facts.spec.input_size} pixels, seed {facts.seed}. Options: {options}. Faces of both classes are mirrored "
+        f"with probability {recipe.augmentation.horizontal_flip:g}; the statistics D of a mirrored face come from its own pixels."
     )
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.errors import IntegrityError, UsageError
 from ffpipe.manifests.shards import RunLock
 from ffpipe.models import checkpoint
+from ffpipe.models.errors import CheckpointError
 from ffpipe.pipeline import environment
 from ffpipe.pipeline.config import TrainConfig
 from ffpipe.pipeline.engine import available_cores
@@ -21,10 +24,12 @@ from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.recipes import Choice, choose_recipe
 from ffpipe.pipeline.train_result import Run, TrainResult, finish
-from ffpipe.pipeline.training_data import TrainingMedia, choose_media
+from ffpipe.pipeline.training_data import TrainingMedia, choose_media, more_frames
 from ffpipe.pipeline.training_job import (
+    STATE,
     Selection,
     TrainingJob,
+    counted,
     duration,
     select,
     work,
@@ -51,16 +56,48 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     for note in media.notes:
         say(note)
     job = _job(config, workspace, choice, media)
+    new = not job.folder.exists()
     job.folder.mkdir(parents=True, exist_ok=True)
     with RunLock(job.folder / "_lock"):
         said = _bind(job, config, choice, media)
+        if _is_finished(job.folder):
+            return _clean(job, say)
         say(said)
-        source = job.faces(verify=True)
-        chosen = select(job, source.table)
-        notes = _say_selection(job, source.table, chosen, say)
-        media.notes.extend(notes)
-        _run(job, config, say, _Console(say, advance))
+        console = _Console(say, advance)
+        try:
+            source = job.faces(verify=True)
+            chosen = select(job, source.table)
+            media.notes.extend(_say_selection(job, workspace, media, source.table, chosen, say))
+            _run(job, config, say, console)
+        except BaseException:
+            if new and not console.stepped:
+                _forget(job.folder)
+            raise
         return finish(Run(job, config, choice, media, source, chosen), say)
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / checkpoint.HASHES).exists()
+
+
+def _clean(job: TrainingJob, say: Say) -> TrainResult:
+    """Drop the state that a run killed in its last moment left beside the finished model."""
+    try:
+        metrics = checkpoint.load(job.folder).metrics
+    except CheckpointError as error:
+        raise IntegrityError(str(error)) from error
+    shutil.rmtree(job.state)
+    say(
+        f"{job.folder.parent.name}/{job.folder.name} was finished already; what was left of its training is removed"
+    )
+    return TrainResult(job.folder, metrics)
+
+
+def _forget(folder: Path) -> None:
+    """Remove the folder of a run that never made a step, and its parent where nothing else is there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()
 
 
 def _choose(config: TrainConfig) -> Choice:
@@ -121,23 +158,28 @@ def _digest(config: TrainConfig, choice: Choice, media: TrainingMedia) -> str:
 
 
 def _run_folder(config: TrainConfig, workspace: Workspace, digest: str, recipe: str) -> Path:
-    """The named run, else the newest unfinished one of this digest, else a new one."""
+    """The named run, else the newest of this digest that has something left to do, else a new one."""
     if config.run is not None:
         folder = workspace.model_run(config.model, config.run)
-        if (folder / checkpoint.HASHES).exists():
+        if _is_finished(folder) and not _has_state(folder):
             raise UsageError(f"--run {config.run}: {folder} is finished already; choose another name")
         return folder
     runs = workspace.model_run(config.model, "x").parent
     unfinished = [
         path
         for path in sorted(runs.glob("*/job.json"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
-        if not (path.parent / checkpoint.HASHES).exists() and _stored_digest(path) == digest
+        if (not _is_finished(path.parent) or _has_state(path.parent)) and _stored_digest(path) == digest
     ]
     if unfinished:
         return unfinished[0].parent
     taken = {path.name for path in runs.glob("*")} if runs.exists() else set()
     number = next(n for n in range(1, len(taken) + 2) if f"{recipe}-{n:03d}" not in taken)
     return runs / f"{recipe}-{number:03d}"
+
+
+def _has_state(folder: Path) -> bool:
+    """Whether what resuming needs is there; a finished run has dropped it, unless it was killed just before."""
+    return (folder / STATE).exists()
 
 
 def _stored_digest(path: Path) -> str | None:
@@ -157,7 +199,14 @@ def _bind(job: TrainingJob, config: TrainConfig, choice: Choice, media: Training
     return f"going on with the interrupted run {where}" if resumed else f"new run {where}"
 
 
-def _say_selection(job: TrainingJob, table: FaceTable, chosen: Selection, say: Say) -> list[str]:
+def _say_selection(
+    job: TrainingJob,
+    workspace: Workspace,
+    media: TrainingMedia,
+    table: FaceTable,
+    chosen: Selection,
+    say: Say,
+) -> list[str]:
     """Say what the faces are; returns what the model card should repeat."""
     real, fake = table.classes(chosen.train)
     say(
@@ -167,8 +216,8 @@ def _say_selection(job: TrainingJob, table: FaceTable, chosen: Selection, say: S
     wanted = job.recipe.frames_per_video
     if chosen.frames_found < wanted:
         notes.append(
-            f"the recipe takes up to {wanted} frames a video, but at most {chosen.frames_found} were extracted; "
-            f"more come with `ffpipe extract --frames {wanted}`"
+            f"the recipe takes up to {counted(wanted, 'frame')} a video, but at most {chosen.frames_found} "
+            f"{'was' if chosen.frames_found == 1 else 'were'} extracted"
         )
     if chosen.downscaled:
         notes.append(
@@ -177,6 +226,9 @@ def _say_selection(job: TrainingJob, table: FaceTable, chosen: Selection, say: S
         )
     for note in notes:
         say(note)
+    if chosen.frames_found < wanted:
+        for command in more_frames(workspace, media.datasets, wanted):
+            say(f"for more frames: {command} (another --name instead of --overwrite keeps what is there)")
     return notes
 
 
@@ -192,14 +244,15 @@ class _Console(Observer):
 
     def __init__(self, say: Say, advance: Advance | None) -> None:
         self._say, self._advance = say, advance
+        self.stepped = False
 
     def step(self, progress: Progress, total_step: int) -> None:
+        self.stepped = True
         if self._advance:
             self._advance(
                 total_step,
                 progress.epochs * progress.steps,
-                f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}, {progress.rate:.1f} faces/s, "
-                f"{duration(progress.left)} left",
+                f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.3f}, {progress.rate:.1f} faces/s",
             )
 
     def epoch(self, entry: dict[str, Any], total_step: int) -> None:

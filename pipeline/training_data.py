@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ffpipe.manifests.errors import StorageError, UsageError
@@ -14,9 +16,16 @@ from ffpipe.manifests.records import MediaRecord, Split
 from ffpipe.manifests.schemas import from_table
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.manifests.splits import components, group_key, hold_out_validation
+from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.loader import Labelled
-from ffpipe.pipeline.workspace import Workspace
+from ffpipe.pipeline.training_job import counted
+from ffpipe.pipeline.workspace import Workspace, name_for
 from ffpipe.stages.crop import CropSettings
+
+#: Settings of extract that decide, beside the frames, what it stores.
+_KEPT_SETTINGS = (
+    "dataset", "splits", "seed", "store_size", "cropped", "decoder", "detector", "max_pixels", "max_bytes", "timeout",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,7 @@ def _of_quality(media: list[MediaRecord], quality: str | None, notes: list[str])
         raise UsageError(f"--quality {quality}: the data have {', '.join(there) or 'no qualities'}")
     unmarked = sum(m.quality is None for m in media)
     if unmarked:
-        notes.append(f"{unmarked} media have no quality on record and are kept beside those of {quality}")
+        notes.append(f"{unmarked} media without a quality on record kept beside those of {quality}")
     return [m for m in media if m.quality in (quality, None)]
 
 
@@ -127,7 +136,9 @@ def _without_conflicts(media: list[MediaRecord], notes: list[str]) -> list[Media
     conflicts = sorted(media_id for media_id, found in labels.items() if len(found) > 1)
     if conflicts:
         example = " and ".join([m.path for m in media if m.media_id == conflicts[0]][:2])
-        notes.append(f"{len(conflicts)} media are labelled both real and fake and are left out ({example})")
+        notes.append(
+            f"{_media(len(conflicts))} labelled both real and fake {_are(len(conflicts))} left out ({example})"
+        )
     return [m for m in media if len(labels[m.media_id]) == 1]
 
 
@@ -145,14 +156,17 @@ def _divide(
         held_out = [m for m in train if group_key(m) in groups]
         ids = {m.media_id for m in held_out}
         train = [m for m in train if m.media_id not in ids]
-        split = f"{len(groups)} whole groups held out of train, seed {seed}"
+        split = f"{counted(len(groups), 'whole group')} held out of train, seed {seed}"
         notes.append(_held_out_line(len(groups), len(ids), seed))
     shared = {joined[m.media_id] for m in train} & {joined[m.media_id] for m in held_out}
     if shared:
-        notes.append(f"warning: {len(shared)} groups stand in both train and validation of the given split")
+        verb = "stands" if len(shared) == 1 else "stand"
+        notes.append(
+            f"warning: {counted(len(shared), 'group')} {verb} in both train and validation of the given split"
+        )
     tested = sum(part is Split.TEST for part in parts.values())
     if tested:
-        notes.append(f"{tested} media of the test split are not touched")
+        notes.append(f"{_media(tested)} of the test split {_are(tested)} not touched")
     return _by_id(train, joined), _by_id(held_out, joined), split
 
 
@@ -173,9 +187,17 @@ def _held_out_line(groups: int, media: int, seed: int) -> str:
             "verdicts stay inconclusive"
         )
     return (
-        f"no validation split: {groups} whole group{'s' if groups > 1 else ''} ({media} media) held out of train, "
+        f"no validation split: {counted(groups, 'whole group')} ({media} media) held out of train, "
         f"seed {seed}"
     )
+
+
+def _media(number: int) -> str:
+    return "1 medium" if number == 1 else f"{number} media"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _by_id(media: Iterable[MediaRecord], joined: dict[str, str]) -> dict[str, Labelled]:
@@ -196,6 +218,36 @@ def _job(group: ShardGroup) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: cannot be read: {error}") from error
     return stored
+
+
+def more_frames(workspace: Workspace, names: Sequence[str], frames: int) -> list[str]:
+    """Commands that extract datasets again with `frames` a video; none for those extracted with as many or all.
+
+    Raises StorageError.
+    """
+    stored = {name: _job(workspace.dataset(name)).get("configuration", {}) for name in names}
+    return [
+        _extract_command(workspace, name, configuration, frames)
+        for name, configuration in stored.items()
+        if configuration.get("frames") is None
+        or isinstance(configuration["frames"], int)
+        and configuration["frames"] < frames
+    ]
+
+
+def _extract_command(workspace: Workspace, name: str, configuration: dict[str, Any], frames: int) -> str:
+    source = str(configuration.get("source", "SOURCE"))
+    words = ["ffpipe", "extract", source, "--frames", str(frames)]
+    for key in _KEPT_SETTINGS:
+        value = configuration.get(key)
+        if value is not None and value != ExtractConfig.model_fields[key].default:
+            flag = f"--{key.replace('_', '-')}"
+            words += [flag] if value is True else [flag, str(value)]
+    if name != name_for(Path(source).name):
+        words += ["--name", name]
+    if workspace != Workspace.find():
+        words += ["--workspace", str(workspace.root)]
+    return shlex.join([*words, "--overwrite"])
 
 
 def _crop(names: Sequence[str], jobs: Sequence[dict[str, Any]]) -> CropSettings:

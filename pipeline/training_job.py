@@ -48,6 +48,8 @@ SAVE_SECONDS = 60.0
 
 #: Threads that load faces for one GPU, where there are cores enough.
 _GPU_LOADERS = 8
+#: Folder of a run that holds what resuming needs.
+STATE = "state"
 _LOGITS = "validation.safetensors"
 
 
@@ -72,7 +74,7 @@ class TrainingJob:
     @property
     def state(self) -> Path:
         """Folder of what resuming needs."""
-        return self.folder / "state"
+        return self.folder / STATE
 
     def faces(self, verify: bool) -> ShardFaces:
         """The faces of train and validation, in one source."""
@@ -163,7 +165,10 @@ def work(
     settings = _settings(job, device)
     if rank == 0 and training_state.load(job.state) is None:
         seconds = estimate_seconds(model, train, validation, settings) / world
-        say(f"training will take about {duration(seconds)}: {settings.epochs} epochs of {train.steps} steps")
+        say(
+            f"training will take about {duration(seconds)}: {counted(settings.epochs, 'epoch')} of "
+            f"{counted(train.steps, 'step')}"
+        )
     watching = [observer]
     if rank == 0:
         watching.append(EventFiles(job.folder / "tensorboard"))
@@ -228,6 +233,11 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: `1 epoch`, `2 epochs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def loading_threads(job: TrainingJob, gpu: bool) -> int:

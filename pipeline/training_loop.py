@@ -58,7 +58,7 @@ class LoopSettings:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training stands after a step; rate in faces per second over all ranks, left in seconds."""
+    """Where training stands after a step; rate in faces per second over all ranks."""
 
     epoch: int
     epochs: int
@@ -66,7 +66,6 @@ class Progress:
     steps: int
     loss: float
     rate: float
-    left: float
 
 
 class Observer:
@@ -192,8 +191,6 @@ class TrainingLoop:
     def _report(self, pace: _Pace, faces: int) -> None:
         position = self.position
         rate = pace.add(faces * self._ranks)
-        per_step = pace.seconds_per_step()
-        left = (self.settings.epochs - position.epoch) * self.train.steps - position.step
         if self._rank == 0:
             progress = Progress(
                 epoch=position.epoch + 1,
@@ -202,7 +199,6 @@ class TrainingLoop:
                 steps=self.train.steps,
                 loss=position.losses[-1],
                 rate=rate,
-                left=left * per_step,
             )
             self.observer.step(progress, len(position.losses))
 
@@ -318,9 +314,6 @@ class _Pace:
         self._step = keep * self._step + (1 - keep) * seconds
         self._faces = keep * self._faces + (1 - keep) * faces
         return self._faces / max(self._step, 1e-9)
-
-    def seconds_per_step(self) -> float:
-        return self._step
 
 
 def estimate_seconds(

@@ -74,6 +74,7 @@ def test_a_run_ends_with_a_model_that_loads_and_says_what_it_is(workspace):
     assert said[0].removeprefix("recipe") in card
     assert "made" in card
     assert steps[-1][0] == steps[-1][1] == 12
+    assert all("faces/s" in text and "left" not in text for _, _, text in steps)
     assert any("will take about" in line for line in said)
     assert not (result.directory / "state").exists()
     assert list((result.directory / "tensorboard").iterdir())
@@ -140,7 +141,7 @@ def test_another_configuration_is_another_run(workspace):
         _train(workspace, epochs=2, run="mine")
 
 
-def _fail(*_):
+def _fail(*_, **__):
     raise RuntimeError("stop")
 
 
@@ -155,8 +156,10 @@ def test_a_recipe_that_wants_more_frames_than_there_are_says_so(workspace):
     said: list[str] = []
     result = _train(workspace, said.append, epochs=1, frames_per_video=50)
     line = next(line for line in said if "at most 4 were extracted" in line)
-    assert "--frames 50" in line
     assert line in (result.directory / "MODEL_CARD.md").read_text()
+    advice = said[said.index(line) + 1]
+    assert "ffpipe extract SOURCE --frames 50" in advice
+    assert "--overwrite" in advice
 
 
 def test_crops_larger_than_the_store_size_are_counted_and_said(tmp_path):
@@ -193,9 +196,37 @@ def test_without_validation_the_model_is_marked_unvalidated(tmp_path):
     assert "unvalidated" in (result.directory / "MODEL_CARD.md").read_text()
 
 
-def test_several_workers_need_ray(workspace):
+def test_several_workers_need_ray_and_are_refused_before_anything_is_made(workspace):
     with pytest.raises(UsageError, match="--engine ray"):
         _train(workspace, num_workers=2)
+    assert not (workspace.root / "models").exists()
+
+
+def test_a_run_that_fails_before_its_first_step_leaves_nothing(workspace, monkeypatch):
+    monkeypatch.setattr("ffpipe.pipeline.train.work", _fail)
+    with pytest.raises(RuntimeError):
+        _train(workspace, epochs=1)
+    assert not (workspace.root / "models" / "tiny").exists()
+
+
+def test_a_run_killed_between_its_model_and_its_cleaning_is_cleaned_by_the_same_command(
+    workspace, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr("ffpipe.pipeline.train_result.shutil.rmtree", _fail)
+        with pytest.raises(RuntimeError):
+            _train(workspace, epochs=1)
+    folder = workspace.model_run("tiny", "quick-001")
+    model_id = load(folder).model_id
+    assert (folder / "state").exists()
+    said: list[str] = []
+    result = _train(workspace, said.append, epochs=1)
+    assert result.directory == folder
+    assert result.metrics == load(folder).metrics
+    assert load(folder).model_id == model_id
+    assert not (folder / "state").exists()
+    assert "tiny/quick-001 was finished already" in said[-1]
+    assert _train(workspace, epochs=1).directory.name == "quick-002"
 
 
 def test_the_same_command_twice_gives_the_same_model(workspace):

@@ -9,7 +9,7 @@ from training_faces import media_record, write_dataset
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, Split
 from ffpipe.manifests.schemas import to_table
-from ffpipe.pipeline.training_data import choose_media
+from ffpipe.pipeline.training_data import choose_media, more_frames
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.crop import CropSettings
 
@@ -154,3 +154,25 @@ def test_the_digest_follows_the_content_of_the_shards(workspace):
     assert _choose(workspace).data_digest == before
     _add(workspace, "made", [("z", REAL, Split.TEST)], first=30)
     assert _choose(workspace).data_digest != before
+
+
+def test_the_command_for_more_frames_is_whole_and_keeps_what_the_dataset_was_made_with(
+    workspace, monkeypatch
+):
+    monkeypatch.setenv("FFPIPE_WORKSPACE", str(workspace.root))
+    _add(workspace, "made", SPLIT)
+    assert _command(workspace, source="/films/made", frames=16) == (
+        "ffpipe extract /films/made --frames 50 --overwrite"
+    )
+    assert _command(workspace, source="/my films", cropped=True, store_size=256) == (
+        "ffpipe extract '/my films' --frames 50 --store-size 256 --cropped --name made --overwrite"
+    )
+    assert _command(workspace, source="/films/made", frames="all") is None
+    monkeypatch.delenv("FFPIPE_WORKSPACE")
+    assert f"--workspace {workspace.root} --overwrite" in _command(workspace, source="/films/made")
+
+
+def _command(workspace, **configuration):
+    job = workspace.dataset("made").root / "job.json"
+    job.write_text(json.dumps({"configuration": configuration}))
+    return next(iter(more_frames(workspace, ["made"], 50)), None)
