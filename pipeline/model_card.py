@@ -57,7 +57,8 @@ def _recipe(facts: CardFacts) -> str:
         f"{recipe.weight_decay:g}, batch {recipe.batch_size}, up to {counted(recipe.epochs, 'epoch')}, up to "
         f"{counted(recipe.frames_per_video, 'frame')} a video, input {facts.spec.input_size} x "
         f"{facts.spec.input_size} pixels, seed {facts.seed}. Options: {options}. Faces of both classes are mirrored "
-        f"with probability {recipe.augmentation.horizontal_flip:g}; the statistics D of a mirrored face come from its own pixels."
+        f"with probability {recipe.augmentation.horizontal_flip:g}; the statistics D of a mirrored face come from its "
+        "own pixels."
     )
 
 
