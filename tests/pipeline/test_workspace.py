@@ -51,10 +51,7 @@ def test_the_newest_finished_model_is_taken(tmp_path: Path) -> None:
 def test_a_folder_belongs_to_one_configuration(tmp_path: Path) -> None:
     facts = {"bound": {"frames": 32, "seed": 0}}
     bind_job(tmp_path, "d1", facts, "use --name")
-    assert (
-        bind_job(tmp_path, "d1", {"bound": {}}, "use --name")["bound"]
-        == facts["bound"]
-    )
+    assert bind_job(tmp_path, "d1", {"bound": {}}, "use --name")["bound"] == facts["bound"]
     with pytest.raises(ConfigMismatch, match=r"frames: 32 there, 8 now\); use --name"):
         bind_job(tmp_path, "d2", {"bound": {"frames": 8, "seed": 0}}, "use --name")
     (tmp_path / "job.json").write_text("{")
