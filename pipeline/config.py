@@ -152,11 +152,6 @@ class FrameSettings(JobConfig):
         description="Frames per video, evenly spaced, or 'all'. [default: extract 32; score one per 2 s, 32 to 600]",
     )
     every: float | None = Field(default=None, gt=0, description="Take a frame every SECONDS instead.")
-    retry_failed: bool = Field(
-        default=False,
-        json_schema_extra=HOW,
-        description="Try inputs again that failed before, with the limits of this command.",
-    )
     decoder: Literal["pyav", "opencv", "decord"] = Field(default="pyav", description="Video decoder.")
     detector: Literal["mtcnn", "dlib"] = Field(default="mtcnn", description="Face detector.")
     cropped: bool = Field(
@@ -186,7 +181,26 @@ class FrameSettings(JobConfig):
         return self
 
 
-class ExtractConfig(FrameSettings):
+class MediaSettings(FrameSettings):
+    """How a job over media runs; shared by extract and score."""
+
+    engine: EngineName = Field(default="auto", json_schema_extra=HOW, description="Where to run.")
+    address: str = Field(
+        default="local", json_schema_extra=HOW, description="Ray: local, auto, or an address."
+    )
+    workers: Workers = None
+    limit: int | None = Field(
+        default=None, ge=1, json_schema_extra=HOW, description="Use only the first N inputs."
+    )
+    rehash: bool = Field(default=False, json_schema_extra=HOW, description="Ignore the cached file hashes.")
+    retry_failed: bool = Field(
+        default=False,
+        json_schema_extra=HOW,
+        description="Try inputs again that failed before, with the limits of this command.",
+    )
+
+
+class ExtractConfig(MediaSettings):
     """Settings of `ffpipe extract`."""
 
     dataset: str = Field(default="auto", json_schema_extra=HOW, description="Layout of the source tree.")
@@ -200,15 +214,6 @@ class ExtractConfig(FrameSettings):
     store_size: int = Field(
         default=512, ge=64, le=4096, multiple_of=8, description="Longest side of a stored crop, in pixels."
     )
-    engine: EngineName = Field(default="auto", json_schema_extra=HOW, description="Where to run.")
-    address: str = Field(
-        default="local", json_schema_extra=HOW, description="Ray: local, auto, or an address."
-    )
-    workers: Workers = None
-    limit: int | None = Field(
-        default=None, ge=1, json_schema_extra=HOW, description="Use only the first N inputs."
-    )
-    rehash: bool = Field(default=False, json_schema_extra=HOW, description="Ignore the cached file hashes.")
     overwrite: bool = Field(
         default=False, json_schema_extra=HOW, description="Delete what the dataset of this name holds first."
     )
@@ -260,7 +265,7 @@ class TrainConfig(JobConfig):
     )
 
 
-class ScoreConfig(FrameSettings):
+class ScoreConfig(MediaSettings):
     """Settings of `ffpipe score`."""
 
     weights: Path | None = Field(
@@ -280,12 +285,3 @@ class ScoreConfig(FrameSettings):
     keep_faces: Literal["none", "worst", "all"] = Field(
         default="worst", description="Crops kept per track: none, the 8 worst and 2 best, or all."
     )
-    engine: EngineName = Field(default="auto", json_schema_extra=HOW, description="Where to run.")
-    address: str = Field(
-        default="local", json_schema_extra=HOW, description="Ray: local, auto, or an address."
-    )
-    workers: Workers = None
-    limit: int | None = Field(
-        default=None, ge=1, json_schema_extra=HOW, description="Use only the first N inputs."
-    )
-    rehash: bool = Field(default=False, json_schema_extra=HOW, description="Ignore the cached file hashes.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,7 +43,7 @@ def train_on_ray(
     workers, what stopped the job (an FfpipeError, or TrainingBug), and KeyboardInterrupt once the workers of a
     cluster started here are gone.
     """
-    owner = join(address, cores, torch.cuda.device_count() if address == "local" else None)
+    owner = connect(address, cores, torch.cuda.device_count() if address == "local" else None)
     failure = job.state / _FAILURE
     try:
         scaling = _scaling(workers, loading_threads(job, gpu=True))
@@ -71,22 +70,6 @@ def train_on_ray(
         if owner:
             ray.shutdown()
     raise_recorded(failure)
-
-
-def join(address: str, cores: int, gpus: int | None = None) -> bool:
-    """`connect`, with this process's own handlers of SIGINT and SIGTERM left in place.
-
-    Ray installs native ones, which end the process with a dump of its stack.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return connect(address, cores, gpus)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        return connect(address, cores, gpus)
-    finally:
-        for number, handler in handlers.items():
-            if handler is not None:
-                signal.signal(number, handler)
 
 
 def _fit(trainer: TorchTrainer) -> None:

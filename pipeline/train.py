@@ -118,9 +118,9 @@ def _cuda(config: TrainConfig) -> bool:
         environment.prepare(config.address)
         import ray
 
-        from ffpipe.pipeline.ray_training import join
+        from ffpipe.pipeline.ray_engine import connect
 
-        join(config.address, available_cores())
+        connect(config.address, available_cores())
         return bool(ray.cluster_resources().get("GPU", 0))
     return torch.cuda.is_available()
 

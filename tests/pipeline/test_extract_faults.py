@@ -143,13 +143,17 @@ def test_a_killed_worker_costs_nothing(
     assert_equal(tmp_path, uninterrupted)
 
 
+@pytest.mark.parametrize(
+    ("engine", "number"),
+    [("local", signal.SIGINT), pytest.param("ray", signal.SIGTERM, marks=pytest.mark.ray)],
+)
 def test_an_interrupt_ends_with_130_and_a_line_on_how_to_resume(
-    tree: Path, tmp_path: Path, uninterrupted: list[pd.DataFrame]
+    tree: Path, tmp_path: Path, engine: str, number: int, uninterrupted: list[pd.DataFrame]
 ) -> None:
-    driver = subprocess.Popen(command(tree, tmp_path, "local"), stderr=subprocess.PIPE, text=True)
+    driver = subprocess.Popen(command(tree, tmp_path, engine), stderr=subprocess.PIPE, text=True)
     while commits(tmp_path) < 1 and driver.poll() is None:
         time.sleep(0.02)
-    driver.send_signal(signal.SIGINT)
+    driver.send_signal(number)
     _, said = driver.communicate(timeout=60)
     assert driver.returncode == 130, said
     assert "run the same command again" in said
