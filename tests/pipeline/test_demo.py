@@ -51,7 +51,7 @@ def test_the_whole_demo_says_what_it_is_and_ends_with_verdicts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert demo.run(tmp_path / "demo", 0, Console(stderr=True)) == 0
-    said = capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
     assert "shows the mechanics, not accuracy" in said
     assert "not assessable" in said
     assert (tmp_path / "demo" / "report.parquet").exists()
