@@ -264,11 +264,8 @@ def run(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="ffpipe", standalone_mode=False)
-        # Some versions of the parser turn an interrupt into this exit code themselves.
-        if code != INTERRUPTED:
-            return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        pass
+        code = INTERRUPTED
     except _ParseError as error:
         return _fail(error, error.format_message(), UsageError.exit_code, debug)
     except FfpipeError as error:
@@ -288,8 +285,10 @@ def run(arguments: list[str]) -> int:
         return _fail(
             error, f"a bug in ffpipe: {type(error).__name__}: {error} (--debug shows where)", 1, debug
         )
-    say("interrupted; run the same command again to go on from here")
-    return INTERRUPTED
+    # Some versions of the parser turn an interrupt into this exit code themselves.
+    if code == INTERRUPTED:
+        say("interrupted; run the same command again to go on from here")
+    return code if isinstance(code, int) else 0
 
 
 def _fail(error: Exception, text: str, code: int, debug: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import traceback
@@ -55,12 +56,10 @@ def record(path: Path, error: Exception) -> None:
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(failure))
-    try:
+    # What stopped the first worker is what stopped the others.
+    with contextlib.suppress(FileExistsError):
         os.link(temporary, path)
-    except FileExistsError:
-        pass  # what stopped the first worker is what stopped the others
-    finally:
-        temporary.unlink()
+    temporary.unlink()
 
 
 def raise_recorded(path: Path) -> None:

@@ -6,6 +6,7 @@ error that is not the medium's fault ends it with a traceback, which the parent 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -76,11 +77,9 @@ class _Server:
         with Decoding(os.fsencode(request["path"]), sampling, self._backend, self._limits) as decoding:
             bound_cpu(self._limits.cpu_seconds + self._limits.allowance(decoding.duration))
             self._channel.send(kind="header", probe=asdict(decoding.probe), targets=decoding.targets)
-            try:
+            with contextlib.suppress(_Stopped):
                 for picture in decoding.pictures():
                     self._give(picture)
-            except _Stopped:
-                pass
             self._channel.send(
                 kind="end",
                 probe=asdict(decoding.probe),

@@ -7,11 +7,10 @@ convolutions, softmax over two logits is the sigmoid of their difference, and pa
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-import facenet_pytorch
 import torch
-from torch import Tensor
+from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+from torch import Tensor, nn
 from torch.nn import functional
 
 State = dict[str, Tensor]
@@ -25,7 +24,7 @@ class Proposer:
     """P-Net: fully convolutional, receptive field 12, stride 2."""
 
     def __init__(self) -> None:
-        self._state = _weights("pnet")
+        self._state = _weights(PNet())
         self._head = _merged_head(self._state, "conv4_1", "conv4_2")
 
     def __call__(self, image: Tensor, skip: int = 1) -> tuple[Tensor, Tensor]:
@@ -58,7 +57,7 @@ class Refiner:
     side = 24
 
     def __init__(self) -> None:
-        self._state = _weights("rnet")
+        self._state = _weights(RNet())
         self._head = _merged_head(self._state, "dense5_1", "dense5_2")
 
     def __call__(self, windows: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,7 +76,7 @@ class Settler:
     side = 48
 
     def __init__(self) -> None:
-        self._state = _weights("onet")
+        self._state = _weights(ONet())
         self._head = _merged_head(self._state, "dense6_1", "dense6_2", "dense6_3")
 
     def __call__(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,10 +90,9 @@ class Settler:
         return torch.sigmoid(x[:, 0]), x[:, 1:5], x[:, 5:]
 
 
-def _weights(network: str) -> State:
-    """A network's parameters, convolutions channels last, the input scaling folded into the first."""
-    path = Path(facenet_pytorch.__file__).parent / "data" / f"{network}.pt"
-    state: State = torch.load(path, map_location="cpu", weights_only=True)
+def _weights(network: nn.Module) -> State:
+    """The parameters of facenet's module, convolutions channels last, the input scaling folded into the first."""
+    state: State = {name: value.detach() for name, value in network.state_dict().items()}
     weight = state["conv1.weight"]
     state["conv1.bias"] = state["conv1.bias"] - weight.sum((1, 2, 3)) * (127.5 / 128)
     state["conv1.weight"] = weight / 128
