@@ -145,20 +145,19 @@ def test_faces_are_found_upright_whatever_the_rotation(tmp_path: Path, rotation:
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "status", "frames"),
     [
-        lambda p: make_face_clip(p, seconds=0.04),
-        lambda p: make_variable_rate(p),
-        lambda p: make_clip(p, size=(97, 75), pixel_format="yuv444p", frames=8),
-        lambda p: make_clip(p, pixel_format="yuv420p10le", frames=8),
+        (lambda p: make_face_clip(p, seconds=0.04), "ok", 1),
+        (lambda p: make_variable_rate(p), "no_face", 4),
+        (lambda p: make_clip(p, size=(97, 75), pixel_format="yuv444p", frames=8), "no_face", 4),
+        (lambda p: make_clip(p, pixel_format="yuv420p10le", frames=8), "no_face", 4),
     ],
     ids=["one frame", "variable rate", "odd size", "10 bit"],
 )
-def test_unusual_but_sound_media_are_read(tmp_path: Path, make: Any) -> None:
+def test_unusual_but_sound_media_are_read(tmp_path: Path, make: Any, status: str, frames: int) -> None:
     make(_made(tmp_path / "in") / "v.mp4")
     media = table(run(tmp_path / "in", tmp_path / "ws"), "media").iloc[0]
-    assert media["status"] in ("ok", "no_face")
-    assert media["frames_decoded"] >= 1
+    assert (media["status"], media["frames_decoded"]) == (status, frames)
 
 
 def _made(folder: Path) -> Path:
