@@ -148,7 +148,8 @@ def test_faces_are_found_upright_whatever_the_rotation(tmp_path: Path, rotation:
     ("make", "status", "frames"),
     [
         (lambda p: make_face_clip(p, seconds=0.04), "ok", 1),
-        (lambda p: make_variable_rate(p), "no_face", 4),
+        # Three of the four times fall into the pause, while one frame stands.
+        (lambda p: make_variable_rate(p), "no_face", 2),
         (lambda p: make_clip(p, size=(97, 75), pixel_format="yuv444p", frames=8), "no_face", 4),
         (lambda p: make_clip(p, pixel_format="yuv420p10le", frames=8), "no_face", 4),
     ],
