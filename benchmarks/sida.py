@@ -20,7 +20,7 @@ import numpy as np
 import scipy.fft
 import torch
 
-from ffpipe.models import spectral
+from ffpipe.models import sida, spectral
 
 TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.299, -0.587, 0.886], [0.701, -0.587, -0.114]])
 TO_YCBCR[1] /= 1.772
@@ -91,7 +91,7 @@ def gemm_and_torch(rgb: np.ndarray) -> np.ndarray:
 
 
 def ours(rgb: torch.Tensor) -> np.ndarray:
-    return spectral.sida_of(rgb)[0].numpy()
+    return sida.sida_of(rgb)[0].numpy()
 
 
 def sides_on(rgb: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:

@@ -16,9 +16,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ffpipe.models.backbones import describe_difference
 from ffpipe.models.detector import LABELS, Detector
 from ffpipe.models.errors import CheckpointError
+from ffpipe.models.pretrained import describe_difference
 from ffpipe.models.registry import create_detector
 
 FORMAT_VERSION = 1

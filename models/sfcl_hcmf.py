@@ -28,9 +28,10 @@ import torch
 from torch import Tensor, nn
 
 from ffpipe.models import spectral
-from ffpipe.models.backbones import EFFICIENTNETS, EfficientNetTrunk, XceptionTail
+from ffpipe.models.backbones import EFFICIENTNETS, XCEPTIONS, EfficientNetTrunk, XceptionTail
 from ffpipe.models.detector import Detector, DetectorSpec, Normalise, OptionInfo, OptionValue
 from ffpipe.models.registry import register
+from ffpipe.models.sida import SIDA_SIZE, compress_sida
 
 COEFFICIENT_CHANNELS = 3 * spectral.BANDS  # 192, also what SBCM puts out
 HEADS = 8
@@ -153,18 +154,14 @@ class SidaGate(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(spectral.SIDA_SIZE)
-        self.w_g = nn.Linear(spectral.SIDA_SIZE, width)
+        self.norm = nn.BatchNorm1d(SIDA_SIZE)
+        self.w_g = nn.Linear(SIDA_SIZE, width)
 
     def forward(self, d: Tensor) -> Tensor:
         """D (B,2304) -> g (B,width)."""
-        return torch.sigmoid(self.w_g(self.norm(spectral.compress_sida(d))))
+        return torch.sigmoid(self.w_g(self.norm(compress_sida(d))))
 
 
-_CNN_F = {
-    "xception": ((256, 728, 1024, 1536, 2048), 8),
-    "xception-small": ((128, 256, 256, 384, 512), 2),
-}
 _SWITCH = ("on", "off")
 _OPTIONS = {
     "input_size": OptionInfo(
@@ -178,7 +175,7 @@ _OPTIONS = {
     "tokens": OptionInfo("map", ("map", "pooled"), "what HCMA attends over; pooled is the printed form"),
     "embed_dim": OptionInfo(1024, range(64, 1025, HEADS), "width of HCMA"),
     "backbone": OptionInfo("efficientnet-b4", tuple(EFFICIENTNETS), "spatial network"),
-    "cnn_f": OptionInfo("xception", tuple(_CNN_F), "frequency network; the small one is for quick runs"),
+    "cnn_f": OptionInfo("xception", tuple(XCEPTIONS), "frequency network; the small one is for quick runs"),
 }
 
 
@@ -208,7 +205,7 @@ class SFCLHCMF(Detector):
         self.normalise = Normalise(self.spec.mean, self.spec.std)
         self.coefficient_norm = CoefficientNorm()
         self.sbcm = SBCM() if on["sbcm"] else nn.Flatten(1, 2)
-        self.cnn_f = XceptionTail(COEFFICIENT_CHANNELS, *_CNN_F[str(self.options["cnn_f"])])
+        self.cnn_f = XceptionTail(COEFFICIENT_CHANNELS, str(self.options["cnn_f"]))
         self.spatial = EfficientNetTrunk(str(self.options["backbone"]), pretrained)
         self.faae = FAAE(self.spatial.shallow_channels) if on["hcmf"] and on["faae"] else None
         self.fuse, width = self._fusion(on["hcmf"] and on["hcma"])

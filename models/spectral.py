@@ -1,64 +1,28 @@
-"""Spectral operators in float32, whatever the precision around them: YCbCr, block DCT, SIDA, full-image DCT."""
+"""Spectral operators in float32, whatever the precision around them: YCbCr, block and full-image DCT, bands."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import math
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from ffpipe.models.scratch import Scratch
+
 BLOCK = 8
 BANDS = BLOCK * BLOCK
-SIDA_SHAPE = (4, 3, 3, BANDS)  # statistic, difference, channel, frequency
-SIDA_SIZE = math.prod(SIDA_SHAPE)
-STD_FLOOR = 1e-3  # grey levels: below this, skewness and kurtosis would describe rounding
+RADIAL_BANDS = ("low", "mid", "high")
 
-# Up to this many blocks (a 256x256 crop) a statistic rests on so few values that float32's coefficient error,
-# about 1e-5 grey levels, can show in it; float64 costs little there.
-_FEW_BLOCKS = 1024
-# The same for coefficients alone (a 128x128 image), whose tolerance is wider.
-_FEW_COEFFICIENT_BLOCKS = 256
-# A difference map whose spread is under this many grey levels may be nothing but that rounding error.
-_ROUNDING_STD = 1e-2
-# Under this, the 1e-6 that D promises of a skewness is less than float32 sums can hold.
-_LEAST_SKEWNESS = 1e-2
-# Size of a tile of a (64, blocks) slab: it and its scratch copy stay near a 1 MiB L2 cache. Smaller tiles lose
-# more to call overhead than they gain.
-_TILE_BYTES = 1024 * 1024
+# Up to this many blocks (a 128x128 image) coefficients are computed in float64, which costs little there.
+_FEW_BLOCKS = 256
 # A block's upper rows, and its lower rows mirrored onto them.
 _MIRRORED_ROWS = (0, 1, 2, 3, 7, 6, 5, 4)
 
-
-# Scratch memory that a thread keeps, per buffer; larger crops take and return theirs.
-_KEPT_BYTES = 16 * 1024 * 1024
-
-
-class _Scratch(threading.local):
-    """Numbered buffers of one thread, kept between crops: page faults of fresh ones cost as much as the sums."""
-
-    def __init__(self) -> None:
-        self._buffers: dict[int, Tensor] = {}
-
-    def take(self, slot: int, shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Uninitialised memory of `shape`, valid until the slot is taken again; on the device of `like`."""
-        dtype = dtype or like.dtype
-        size = math.prod(shape) * dtype.itemsize
-        if not like.is_cpu or size > _KEPT_BYTES:
-            return torch.empty(shape, dtype=dtype, device=like.device)
-        buffer = self._buffers.get(slot)
-        if buffer is None or buffer.numel() < size:
-            with torch.inference_mode(
-                False
-            ):  # what is made in inference mode cannot be written to outside of it
-                buffer = self._buffers[slot] = torch.empty(size, dtype=torch.uint8)
-        return buffer[:size].view(dtype).view(*shape)
-
-
-_scratch = _Scratch()
+#: Slots 0 to 2 are taken by `coefficients_by_channel`.
+scratch = Scratch()
 
 
 @contextlib.contextmanager
@@ -137,7 +101,7 @@ def _to_ycbcr_(planes: Tensor, dim: int, spare: Tensor | None = None) -> list[Te
 
 def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
     """RGB (B,3,H,W) on the 0..255 scale to JFIF full-range BT.601 YCbCr minus 128, float32 (B,3,H,W)."""
-    _require_rgb(rgb)
+    require_rgb(rgb)
     with exact_float32(rgb.device):
         return torch.stack(_to_ycbcr_(rgb.to(torch.float32, copy=True), 1), 1)
 
@@ -159,50 +123,13 @@ def block_dct(rgb: Tensor) -> Tensor:
     `rgb` is (B,3,H,W), uint8 or float, 0..255, H and W multiples of 8 (see `pad_to_blocks`; else ValueError).
     Returns float32 (B,3,64,H/8,W/8) in zigzag order, k = 0 being DC. Differentiable for float input.
     """
-    _require_rgb(rgb)
+    require_rgb(rgb)
     _require_whole_blocks(rgb)
     with exact_float32(rgb.device):
-        few = rgb.shape[-2] * rgb.shape[-1] <= _FEW_COEFFICIENT_BLOCKS * BANDS
+        few = rgb.shape[-2] * rgb.shape[-1] <= _FEW_BLOCKS * BANDS
         return torch.stack(
-            [c.float() for c in _coefficients(rgb, torch.float64 if few else torch.float32)], 1
+            [c.float() for c in coefficients_by_channel(rgb, torch.float64 if few else torch.float32)], 1
         )
-
-
-def sida(coefficients: Tensor) -> Tensor:
-    """Scale-Invariant Differential Analysis, eq 1-8 of SFCL-HCMF: (B,3,64,h,w) -> float32 (B,2304).
-
-    `coefficients` come from `block_dct`. Per difference map (vertical neighbours "row", horizontal neighbours
-    "column", next zigzag frequency "intra"), channel and frequency: mean, population standard deviation,
-    skewness m3/s^3 and kurtosis m4/s^4 of the ABSOLUTE differences, flattened as (statistic, difference, channel,
-    frequency). The 64th intra map is zero. Skewness and kurtosis are 0 where the deviation is under 1e-3.
-    Raises ValueError for fewer than 2x2 blocks. Not differentiable.
-    """
-    if coefficients.ndim != 5 or coefficients.shape[1:3] != (3, BANDS):
-        raise ValueError(f"sida takes coefficients (B,3,64,h,w), got {tuple(coefficients.shape)}")
-    _require_two_blocks(*coefficients.shape[-2:])
-    with torch.no_grad(), exact_float32(coefficients.device):
-        return torch.stack([_statistics_of(crop.to, *coefficients.shape[-2:]) for crop in coefficients])
-
-
-def sida_of(rgb: Tensor) -> Tensor:
-    """SIDA straight from pixels: (B,3,H,W), uint8 or float, 0..255 -> float32 (B,2304).
-
-    The same as `sida(block_dct(pad_to_blocks(rgb)))`, one channel at a time so that it stays in cache, and in
-    float64 where a float32 coefficient's rounding error would show (tiny crops, all but constant maps).
-    Raises ValueError for fewer than 2x2 blocks.
-    """
-    _require_rgb(rgb)
-    padded = pad_to_blocks(rgb)
-    rows, columns = padded.shape[-2] // BLOCK, padded.shape[-1] // BLOCK
-    _require_two_blocks(rows, columns)
-    with torch.no_grad(), exact_float32(rgb.device):
-        slabs = [functools.partial(_coefficients, crop, kept=True) for crop in padded]
-        return torch.stack([_statistics_of(crop, rows, columns) for crop in slabs])
-
-
-def compress_sida(d: Tensor) -> Tensor:
-    """sign(D) log(1 + |D|): brings the long tails of the kurtoses into a network's range. Any shape."""
-    return d.sign() * d.abs().log1p()
 
 
 def full_dct(image: Tensor) -> Tensor:
@@ -220,7 +147,48 @@ def full_idct(coefficients: Tensor) -> Tensor:
         return dct_matrix(height, device).T @ coefficients.float() @ dct_matrix(width, device)
 
 
-def _require_rgb(rgb: Tensor) -> None:
+@functools.lru_cache(maxsize=16)
+def area_masks(size: int, device: torch.device) -> Tensor:
+    """Low, middle and high band of a square DCT spectrum, (3,N,N) of 0 and 1, cut by area as in F3-Net.
+
+    Low is the first sixteenth, i+j < N/(2 sqrt 2), middle the next, up to i+j < N/2, and high the rest.
+    """
+    diagonal = torch.arange(size)[:, None] + torch.arange(size)[None, :]
+    low, middle = diagonal < size / (2 * math.sqrt(2)), diagonal < size / 2
+    return torch.stack((low, middle & ~low, ~middle)).float().to(device)
+
+
+def area_bands(image: Tensor) -> Tensor:
+    """The three area bands of a square image (B,C,N,N), concatenated as (B,3C,N,N), float32; they sum to the image."""
+    masks = area_masks(image.shape[-1], image.device)
+    with exact_float32(image.device):
+        return full_idct(full_dct(image)[:, None] * masks[:, None]).flatten(1, 2)
+
+
+@functools.lru_cache(maxsize=16)
+def radial_mask(height: int, width: int, band: str, device: torch.device) -> Tensor:
+    """Mask (H,W) of an unshifted Fourier spectrum: a third of the radius r/r_max, r_max being the corner's.
+
+    low is [0,1/3), mid [1/3,2/3), high [2/3,1]; together they are 1 everywhere.
+    """
+    vertical = torch.fft.fftfreq(height, 1 / height, dtype=torch.float64)[:, None]
+    horizontal = torch.fft.fftfreq(width, 1 / width, dtype=torch.float64)[None, :]
+    radius = (vertical**2 + horizontal**2).sqrt()
+    third = (3 * radius / radius.max()).floor().clamp(max=2)
+    mask: Tensor = third == RADIAL_BANDS.index(band)
+    return mask.float().to(device)
+
+
+def radial_band(image: Tensor, band: str) -> Tensor:
+    """Real part of the inverse Fourier transform of one radial band of (B,C,H,W), float32: eq 3-5 of FSSNet."""
+    mask = radial_mask(*image.shape[-2:], band, image.device)
+    with exact_float32(image.device):
+        kept: Tensor = torch.fft.ifft2(torch.fft.fft2(image.float()) * mask)
+        return kept.real
+
+
+def require_rgb(rgb: Tensor) -> None:
+    """ValueError where the shape is not (B,3,H,W)."""
     if rgb.ndim != 4 or rgb.shape[1] != 3:
         raise ValueError(f"expected RGB of shape (B,3,H,W), got {tuple(rgb.shape)}")
 
@@ -229,11 +197,6 @@ def _require_whole_blocks(rgb: Tensor) -> None:
     height, width = rgb.shape[-2:]
     if height % BLOCK or width % BLOCK:
         raise ValueError(f"height and width must be multiples of 8, got {height}x{width}: use pad_to_blocks")
-
-
-def _require_two_blocks(rows: int, columns: int) -> None:
-    if rows < 2 or columns < 2:
-        raise ValueError(f"SIDA needs at least 2x2 blocks of 8x8 pixels, got {rows}x{columns}")
 
 
 def _cut_blocks(planes: Tensor, dtype: torch.dtype, kept: bool = False) -> Tensor:
@@ -254,21 +217,21 @@ def _cut_blocks(planes: Tensor, dtype: torch.dtype, kept: bool = False) -> Tenso
         cells = cells.view(*leading, -1, 2, BLOCK // 2, columns, BLOCK)
     cells = cells.movedim(-4, -5).transpose(-2, -3)  # (...,2,h,w,4,word or 8 pixels)
     if planes.dtype == torch.uint8:
-        words = _scratch.take(1, cells.shape, planes, torch.int64).copy_(cells)
+        words = scratch.take(1, cells.shape, planes, torch.int64).copy_(cells)
         cells = words.view(torch.uint8)
     if kept:
-        return _scratch.take(0, shape, planes, dtype).copy_(cells.reshape(shape))
+        return scratch.take(0, shape, planes, dtype).copy_(cells.reshape(shape))
     return cells.reshape(shape).to(dtype, copy=True)
 
 
-def _coefficients(rgb: Tensor, dtype: torch.dtype, kept: bool = False) -> Iterator[Tensor]:
+def coefficients_by_channel(rgb: Tensor, dtype: torch.dtype, kept: bool = False) -> Iterator[Tensor]:
     """(...,3,H,W) on the 0..255 scale -> Y, Cb and Cr in turn as (...,64,H/8,W/8), computed in `dtype`.
 
     With `kept` each is overwritten by the next, and gradients are not followed.
     """
     *leading, _, height, width = rgb.shape
     blocks = _cut_blocks(rgb, dtype, kept)  # (...,3,2,N,32)
-    spare = _scratch.take(1, blocks.select(-4, 0).shape, blocks) if kept else None
+    spare = scratch.take(1, blocks.select(-4, 0).shape, blocks) if kept else None
     for plane in _to_ycbcr_(blocks, -4, spare):
         yield _transform_(plane, kept).view(*leading, BANDS, height // BLOCK, width // BLOCK)
 
@@ -286,89 +249,8 @@ def _transform_(halves: Tensor, kept: bool) -> Tensor:
     anchor = upper[..., :1].clone()
     upper.sub_(anchor)
     shape = (*halves.shape[:-3], BANDS, halves.shape[-2])
-    product = _scratch.take(1, (*halves.shape[:-2], BANDS // 2, halves.shape[-2]), halves) if kept else None
+    product = scratch.take(1, (*halves.shape[:-2], BANDS // 2, halves.shape[-2]), halves) if kept else None
     coefficients = torch.matmul(bases, halves.transpose(-1, -2), out=product).view(shape)  # (...,2,32,N)
     coefficients[..., :1, :] += BLOCK // 2 * anchor.transpose(-1, -2)
-    zigzag = _scratch.take(2, shape, halves) if kept else None
+    zigzag = scratch.take(2, shape, halves) if kept else None
     return torch.index_select(coefficients, -2, order, out=zigzag)
-
-
-def _statistics_of(slabs: Callable[[torch.dtype], Iterable[Tensor]], rows: int, columns: int) -> Tensor:
-    """(2304,) from `slabs(dtype)`, one crop's channels (64,rows,columns), in float64 only where float32 shows."""
-
-    def moments(dtype: torch.dtype) -> Tensor:
-        return _central(torch.stack([_slab_sums(slab) for slab in slabs(dtype)]), rows, columns)
-
-    if rows * columns > _FEW_BLOCKS:
-        quick = moments(torch.float32)
-        if not _shows_rounding(quick):
-            return _statistics(quick)
-    return _statistics(moments(torch.float64))
-
-
-def _shows_rounding(moments: Tensor) -> bool:
-    """Whether a map is all but constant, or its skewness so near 0 that float32 sums blur it."""
-    mean, variance, m3, _ = moments.unbind(2)
-    blurred = (variance < _ROUNDING_STD**2) | (m3.abs() < _LEAST_SKEWNESS * variance**1.5)
-    return bool((blurred & (mean != 0)).any())
-
-
-def _slab_sums(slab: Tensor) -> Tensor:
-    """One channel's coefficients (64,h,w) -> what `_tile_sums` says, per map: (difference 3, sum 5, frequency 64)."""
-    pairs = (
-        (slab[:, 1:], slab[:, :-1]),  # eq 1, row: vertical neighbours (64,h-1,w)
-        (slab[:, :, 1:], slab[:, :, :-1]),  # eq 2, column: horizontal neighbours (64,h,w-1)
-        (slab[1:], slab[:-1]),  # eq 3, intra: next frequency (63,h,w)
-    )
-    tile = BANDS
-    if slab.is_cpu:
-        tile = min(BANDS, max(1, _TILE_BYTES // (slab[0].numel() * slab.element_size())))
-    scratch = _scratch.take(3, (2, tile * slab[0].numel()), slab)
-    sums = slab.new_zeros(len(pairs), 5, BANDS)
-    for (after, before), out in zip(pairs, sums, strict=True):
-        for start in range(0, after.shape[0], tile):
-            stop = min(start + tile, after.shape[0])
-            _tile_sums(after[start:stop], before[start:stop], scratch, out[:, start:stop])
-    return sums
-
-
-def _tile_sums(after: Tensor, before: Tensor, scratch: Tensor, out: Tensor) -> None:
-    """Writes to `out` (5,k): a provisional mean c, then the sums of (a-c)^1..4, where a = |after-before|.
-
-    c is the mean of the first quarter, which lies within sqrt(3) standard deviations of the whole's: near enough
-    for the central moments to come out of these sums without cancellation.
-    """
-    shape = after.shape
-    maps, count = shape[0], shape[1] * shape[2]
-    deviation, square = scratch[:, : maps * count].view(2, maps, count).unbind(0)
-    provisional, s1, s2, s3, s4 = out.unbind(0)
-    torch.sub(after, before, out=deviation.view(shape))
-    torch.mean(deviation.abs_()[:, : (count + 3) // 4], 1, out=provisional)
-    torch.sum(deviation.sub_(provisional[:, None]), 1, out=s1)
-    torch.sum(torch.mul(deviation, deviation, out=square), 1, out=s2)
-    torch.sum(deviation.mul_(square), 1, out=s3)
-    torch.sum(square.mul_(square), 1, out=s4)
-
-
-def _central(sums: Tensor, rows: int, columns: int) -> Tensor:
-    """(channel, difference, 5, frequency) of `_slab_sums` -> mean, m2, m3, m4 in the third place, float64."""
-    counts = sums.new_tensor(
-        [(rows - 1) * columns, rows * (columns - 1), rows * columns], dtype=torch.float64
-    )
-    provisional = sums[:, :, 0].double()
-    d1, d2, d3, d4 = (sums[:, :, 1:].double() / counts[:, None, None]).unbind(2)
-    m2 = d2 - d1**2
-    m3 = d3 - 3 * d1 * d2 + 2 * d1**3
-    m4 = d4 - 4 * d1 * d3 + 6 * d1**2 * d2 - 3 * d1**4
-    return torch.stack((provisional + d1, m2.clamp_(min=0), m3, m4), 2)
-
-
-def _statistics(moments: Tensor) -> Tensor:
-    """(channel 3, difference 3, moment 4, frequency 64) -> float32 (2304,), eq 4-8."""
-    mean, variance, m3, m4 = moments.permute(2, 1, 0, 3).unbind(0)  # each (difference,channel,frequency)
-    std = variance.sqrt()
-    steady = std < STD_FLOOR
-    scale = std.masked_fill(steady, 1.0)
-    skewness = (m3 / scale**3).masked_fill(steady, 0.0)
-    kurtosis = (m4 / scale**4).masked_fill(steady, 0.0)
-    return torch.stack((mean, std, skewness, kurtosis)).flatten().float()

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ffpipe.manifests.records import SIDA_LENGTH
-from ffpipe.models import spectral
+from ffpipe.models import sida
 
 
 def face_sida(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -22,5 +22,5 @@ def face_sida(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     result = np.empty((len(crops), SIDA_LENGTH), np.float32)
     for row, crop in zip(result, crops, strict=True):
         pixels = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1).unsqueeze(0)
-        row[:] = spectral.sida_of(pixels)[0].numpy()
+        row[:] = sida.sida_of(pixels)[0].numpy()
     return result

@@ -1,0 +1,139 @@
+"""Backbones from timm: random weights, timm's pretrained ones, or a local file, which fail early and clearly."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import huggingface_hub
+import safetensors
+import safetensors.torch
+import timm
+import torch
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
+
+from ffpipe.models.errors import PretrainedError
+
+#: What `pretrained` may say for timm's own weights.
+TIMM_WEIGHTS = {"imagenet": "ImageNet", "dinov2": "DINOv2"}
+_MENDING = "give local weights with --pretrained FILE, or --pretrained none for random ones"
+_HUB_WEIGHTS = "model.safetensors"  # the file that timm asks the hub for first
+
+
+def create_backbone(
+    timm_name: str, pretrained: str | Path | None = None, in_channels: int = 3, **arguments: Any
+) -> nn.Module:
+    """A timm model without classifier and pooling.
+
+    `pretrained`: None for random weights, a key of `TIMM_WEIGHTS` for timm's, else a safetensors FILE with timm's
+    names (the classifier may be in it). More or fewer than three input channels take the pretrained first
+    convolution repeated and scaled by 3/C. `arguments` go to timm. Raises PretrainedError where weights cannot be
+    had or do not fit.
+    """
+    arguments = {**arguments, "num_classes": 0, "global_pool": "", "in_chans": in_channels}
+    if pretrained in TIMM_WEIGHTS:
+        return _create_published(timm_name, TIMM_WEIGHTS[str(pretrained)], arguments)
+    model: nn.Module = timm.create_model(timm_name, **arguments)
+    if pretrained is not None:
+        _load_file(model, timm_name, Path(pretrained), in_channels)
+    return model
+
+
+def pretrained_available(timm_name: str, timeout: float = 3.0) -> bool:
+    """Whether timm's weights of a backbone are cached or can be reached, answered within `timeout` seconds.
+
+    HF_HUB_OFFLINE counts as no network.
+    """
+    cfg = timm.get_pretrained_cfg(timm_name)
+    if cfg is None or not (cfg.hf_hub_id or cfg.url):
+        return False
+    if _is_cached(cfg):
+        return True
+    return not huggingface_hub.constants.HF_HUB_OFFLINE and _answers(cfg, timeout)
+
+
+def _is_cached(cfg: Any) -> bool:
+    if cfg.hf_hub_id:
+        return isinstance(huggingface_hub.try_to_load_from_cache(cfg.hf_hub_id, _HUB_WEIGHTS), str)
+    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(cfg.url).path).name).is_file()
+
+
+def _answers(cfg: Any, timeout: float) -> bool:
+    """In a thread of its own, since name resolution knows no time limit."""
+    answers: list[object] = []
+
+    def ask() -> None:
+        # Whatever the HTTP client raises means the same: not reachable.
+        with contextlib.suppress(Exception):
+            if cfg.hf_hub_id:
+                url = huggingface_hub.hf_hub_url(cfg.hf_hub_id, _HUB_WEIGHTS)
+                answers.append(huggingface_hub.get_hf_file_metadata(url, timeout=timeout))
+            else:
+                request = urllib.request.Request(cfg.url, method="HEAD")
+                with urllib.request.urlopen(request, timeout=timeout) as response:
+                    answers.append(response.status)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return bool(answers)
+
+
+def _create_published(timm_name: str, kind: str, arguments: dict[str, Any]) -> nn.Module:
+    if not pretrained_available(timm_name):
+        offline = huggingface_hub.constants.HF_HUB_OFFLINE
+        why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
+        raise PretrainedError(f"{kind} weights of {timm_name} are not cached and {why}: {_MENDING}")
+    try:
+        model: nn.Module = timm.create_model(timm_name, pretrained=True, **arguments)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise PretrainedError(f"{kind} weights of {timm_name} did not load ({error}): {_MENDING}") from error
+    return model
+
+
+def _load_file(model: nn.Module, name: str, path: Path, in_channels: int) -> None:
+    if not path.is_file():
+        raise PretrainedError(f"pretrained weights {path} do not exist: {_MENDING}")
+    try:
+        found = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise PretrainedError(f"{path} is not a readable safetensors file ({error})") from error
+    cfg = timm.get_pretrained_cfg(name)
+    weights = {key: value.float() if value.is_floating_point() else value for key, value in found.items()}
+    weights = {key: value for key, value in weights.items() if not key.startswith(cfg.classifier + ".")}
+    first = f"{cfg.first_conv}.weight"
+    if first in weights and weights[first].ndim == 4 and weights[first].shape[1] == 3:
+        weights[first] = adapt_input_conv(in_channels, weights[first])
+    difference = describe_difference(model.state_dict(), weights)
+    if difference:
+        raise PretrainedError(f"{path} does not hold weights of {name}: {difference}")
+    model.load_state_dict(weights)
+
+
+def describe_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], limit: int = 5) -> str:
+    """What separates two state dicts in names, shapes and dtypes, in one line; empty where nothing does."""
+    unequal = [
+        f"{key} is {_kind(found[key])} instead of {_kind(expected[key])}"
+        for key in expected
+        if key in found and _kind(found[key]) != _kind(expected[key])
+    ]
+    parts = (
+        ("missing", [key for key in expected if key not in found]),
+        ("not in the model", [key for key in found if key not in expected]),
+        ("different", unequal),
+    )
+    return "; ".join(f"{len(items)} {title}: {_first(items, limit)}" for title, items in parts if items)
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _first(items: list[str], limit: int) -> str:
+    return ", ".join(items[:limit]) + (", ..." if len(items) > limit else "")

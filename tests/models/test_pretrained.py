@@ -1,0 +1,142 @@
+"""Pretrained weights: from a file, offline, from a hub that never answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import huggingface_hub
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from ffpipe.models import create_detector, pretrained
+from ffpipe.models.backbones import EfficientNetTrunk, XceptionTrunk
+from ffpipe.models.errors import PretrainedError
+
+B0 = "efficientnet_b0"
+
+
+@pytest.fixture
+def no_cache(monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
+
+
+@pytest.mark.parametrize("headless", [True, False])
+def test_weights_from_a_file(tmp_path, headless):
+    torch.manual_seed(3)
+    source = timm.create_model(B0, num_classes=0 if headless else 1000)
+    state = {
+        key: value.half() if key == "conv_stem.weight" else value
+        for key, value in source.state_dict().items()
+    }
+    safetensors.torch.save_file(state, tmp_path / "b0.safetensors")
+    trunk = EfficientNetTrunk("efficientnet-b0", tmp_path / "b0.safetensors")
+    assert torch.equal(trunk.net.conv_stem.weight, source.conv_stem.weight.half().float())
+    assert torch.equal(trunk.net.conv_head.weight, source.conv_head.weight)
+
+
+def test_a_detector_takes_the_file_as_text(tmp_path):
+    source = timm.create_model(B0)
+    safetensors.torch.save_file(source.state_dict(), tmp_path / "b0.safetensors")
+    model = create_detector(
+        "sfcl-hcmf",
+        pretrained=str(tmp_path / "b0.safetensors"),
+        input_size=64,
+        backbone="efficientnet-b0",
+        cnn_f="xception-small",
+    )
+    assert torch.equal(model.spatial.net.conv_head.weight, source.conv_head.weight)
+
+
+def test_a_file_of_another_backbone_says_how_it_differs(tmp_path):
+    safetensors.torch.save_file(timm.create_model(B0).state_dict(), tmp_path / "b0.safetensors")
+    with pytest.raises(PretrainedError) as caught:
+        pretrained.create_backbone("efficientnet_b4", tmp_path / "b0.safetensors")
+    text = str(caught.value)
+    assert "does not hold weights of efficientnet_b4" in text
+    assert "missing: blocks.0.1." in text
+    assert "conv_stem.weight is float32 (32, 3, 3, 3) instead of float32 (48, 3, 3, 3)" in text
+
+
+def test_a_file_that_is_absent_or_something_else(tmp_path):
+    with pytest.raises(PretrainedError, match="do not exist: .*--pretrained FILE"):
+        pretrained.create_backbone(B0, tmp_path / "nothing.safetensors")
+    (tmp_path / "text").write_text("not weights at all, but long enough to be read as a header")
+    with pytest.raises(PretrainedError, match="not a readable safetensors file"):
+        pretrained.create_backbone(B0, tmp_path / "text")
+
+
+def test_offline_imagenet_fails_naming_the_way_out(monkeypatch, no_cache):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert not pretrained.pretrained_available("efficientnet_b4")
+    with pytest.raises(
+        PretrainedError, match="HF_HUB_OFFLINE is set.*--pretrained FILE, or --pretrained none"
+    ):
+        create_detector("sfcl-hcmf", pretrained="imagenet")
+
+
+def test_a_hub_that_hangs_costs_the_time_limit_only(monkeypatch, no_cache):
+    release = threading.Event()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *_, **__: release.wait(60))
+    started = time.monotonic()
+    assert not pretrained.pretrained_available(B0, timeout=0.05)
+    assert time.monotonic() - started < 30, "it did not wait for the hub"
+    release.set()
+
+
+def test_a_hub_that_refuses_or_answers(monkeypatch, no_cache):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", refuse)
+    assert not pretrained.pretrained_available(B0)
+    with pytest.raises(PretrainedError, match="the hub cannot be reached"):
+        pretrained.create_backbone(B0, "imagenet")
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *_, **__: object())
+    assert pretrained.pretrained_available(B0, timeout=10)
+
+
+def test_cached_weights_need_no_network(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(
+        huggingface_hub, "try_to_load_from_cache", lambda *_, **__: "/somewhere/model.safetensors"
+    )
+    assert pretrained.pretrained_available("efficientnet_b4")
+
+
+def test_a_model_without_published_weights_is_not_available():
+    assert not pretrained.pretrained_available("efficientnet_b9000")
+
+
+def test_long_differences_are_cut():
+    expected = {f"w{i}": torch.zeros(1) for i in range(9)}
+    assert pretrained.describe_difference(expected, expected) == ""
+    assert pretrained.describe_difference(expected, {}) == "9 missing: w0, w1, w2, w3, w4, ..."
+
+
+@pytest.mark.parametrize("channels", [6, 9, 12])
+def test_more_input_channels_repeat_the_first_convolution(tmp_path, channels):
+    source = timm.create_model("legacy_xception", num_classes=0)
+    safetensors.torch.save_file(source.state_dict(), tmp_path / "xception.safetensors")
+    trunk = XceptionTrunk("xception", tmp_path / "xception.safetensors", in_channels=channels)
+    weight = trunk.stem[0].weight
+    assert weight.shape == (32, channels, 3, 3)
+    for start in range(0, channels, 3):
+        torch.testing.assert_close(weight[:, start : start + 3], source.conv1.weight * 3 / channels)
+
+
+def test_weights_published_at_an_address_are_looked_for_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert not pretrained.pretrained_available("legacy_xception")
+    with pytest.raises(PretrainedError, match="weights of legacy_xception are not cached"):
+        XceptionTrunk("xception", "imagenet")
+    name = timm.get_pretrained_cfg("legacy_xception").url.rsplit("/", 1)[1]
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / name).touch()
+    assert pretrained.pretrained_available("legacy_xception")
