@@ -65,7 +65,10 @@ class DetectorSpec:
 
     `input_size` is the side of the square input in pixels; an instance's spec has the size it was built with.
     `mean` and `std` are applied inside `forward`, to RGB in [0,1]. `needs_sida`: forward needs D (B,2304).
-    `gradcam_layers` are dotted names of modules whose output maps suit Grad-CAM, the first being the default.
+    `gradcam_layers` are dotted names of modules whose output maps (B,C,h,w) suit Grad-CAM, the first being the
+    default. `prefusion` names the modules whose outputs are the spatial and the frequency map (B,C,h,w) that the
+    detector fuses, and `fused` the one that puts out what they are fused to; detectors without have no such maps
+    and cannot be distilled. Modules are called in each forward pass, also where an option makes them do nothing.
     """
 
     name: str
@@ -77,6 +80,8 @@ class DetectorSpec:
     needs_sida: bool = False
     pretrained: tuple[str, ...] = ()
     gradcam_layers: tuple[str, ...] = ()
+    prefusion: tuple[str, str] | None = None
+    fused: str | None = None
     options: Mapping[str, OptionInfo] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
