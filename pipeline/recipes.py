@@ -11,6 +11,7 @@ from ffpipe.manifests.errors import UsageError
 from ffpipe.models.detector import OptionValue
 from ffpipe.models.errors import PretrainedError
 from ffpipe.models.registry import create_detector, detector_info, list_detectors
+from ffpipe.pipeline.optimisation import OptimiserName, ScheduleName
 from ffpipe.stages.augment import Augmentation
 
 #: What `--pretrained` says for random weights.
@@ -34,8 +35,10 @@ class Recipe:
     learning_rate: float
     weight_decay: float
     frames_per_video: int
-    optimiser: str = "adam"
-    schedule: Literal["constant", "cosine"] = "constant"
+    optimiser: OptimiserName = "adam"
+    momentum: float = 0.0
+    schedule: ScheduleName = "constant"
+    accumulate: int = 1
     pretrained: str | None = None
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     augmentation: Augmentation = Augmentation(horizontal_flip=0.5)

@@ -22,9 +22,11 @@ class EventFiles(Observer):
         self._writer = SummaryWriter(str(self._folder), purge_step=first_step + 1)
 
     def step(self, progress: Progress, total_step: int) -> None:
-        """Loss and rate."""
+        """Loss, its parts, and rate."""
         if self._writer:
             self._writer.add_scalar("train/loss", progress.loss, total_step)
+            for name, value in progress.parts.items():
+                self._writer.add_scalar(f"train/{name}", value, total_step)
             self._writer.add_scalar("train/faces_per_second", progress.rate, total_step)
 
     def epoch(self, entry: dict[str, Any], total_step: int) -> None:

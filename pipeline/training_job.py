@@ -30,6 +30,7 @@ from ffpipe.pipeline.faces import (
     spread_frames,
 )
 from ffpipe.pipeline.loader import Labelled, ShardFaces
+from ffpipe.pipeline.objectives import Supervised
 from ffpipe.pipeline.recipes import Recipe
 from ffpipe.pipeline.sampler import Sampler
 from ffpipe.pipeline.tensorboard import EventFiles
@@ -38,9 +39,9 @@ from ffpipe.pipeline.training_loop import (
     LoopSettings,
     Observer,
     TrainingLoop,
-    estimate_seconds,
     seed_everything,
 )
+from ffpipe.pipeline.training_pace import estimate_seconds
 from ffpipe.pipeline.validation import Logits, Validation, score_faces
 
 #: Seconds between stored states within an epoch; a killed run redoes at most that much.
@@ -162,9 +163,12 @@ def work(
     network = NetworkInput(model.spec.input_size, model.spec.needs_sida)
     threads = loading_threads(job, gpu=device.type == "cuda")
     train, validation = prepare(job, job.faces(verify=False), network, world, rank, threads)
-    settings = _settings(job, device)
+    settings, objective = _settings(job, device), Supervised()
     if rank == 0 and training_state.load(job.state) is None:
-        seconds = estimate_seconds(model, train, validation, settings) / world
+        seconds = estimate_seconds(
+            model, train, validation, objective, settings.epochs, device, settings.precision
+        )
+        seconds /= world
         say(
             f"training will take about {duration(seconds)}: {counted(settings.epochs, 'epoch')} of "
             f"{counted(train.steps, 'step')}"
@@ -172,7 +176,7 @@ def work(
     watching = [observer]
     if rank == 0:
         watching.append(EventFiles(job.folder / "tensorboard"))
-    loop = TrainingLoop(model, train, validation, settings, job.state, _Several(watching), wrap)
+    loop = TrainingLoop(model, train, validation, settings, job.state, _Several(watching), wrap, objective)
     result = loop.run()
     if validation is not None:
         training_state.unpack_weights(model, training_state.load_best(job.state, loop.position))
@@ -195,11 +199,13 @@ def _settings(job: TrainingJob, device: torch.device) -> LoopSettings:
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         optimiser=recipe.optimiser,
+        momentum=recipe.momentum,
         schedule=recipe.schedule,
         seed=job.seed,
         device=str(device),
         # On CPU bfloat16 gained too little over float32 to be worth its rounding (benchmarks/training.py).
         precision="bfloat16" if device.type == "cuda" else "float32",
+        accumulate=recipe.accumulate,
         patience=recipe.patience,
         save_seconds=SAVE_SECONDS,
     )

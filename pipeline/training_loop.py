@@ -6,39 +6,36 @@ decoders are missing (with `packed.PackedFaces`).
 
 from __future__ import annotations
 
-import copy
 import math
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.pipeline import training_state
 from ffpipe.pipeline.batches import Batch, TrainBatches
+from ffpipe.pipeline.objectives import Objective, Supervised
+from ffpipe.pipeline.optimisation import OptimiserName, ScheduleName, make_optimiser, make_schedule
+from ffpipe.pipeline.training_pace import Pace
 from ffpipe.pipeline.training_state import Position
 from ffpipe.pipeline.validation import Validation, score_faces
 from ffpipe.stages.infer import Precision
-
-OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam}
-
-#: Steps that are timed for the estimate; one more before them warms the caches.
-_TIMED_STEPS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
     """How to train.
 
-    precision is of the networks; spectral operators stay in float32. accumulate: batches per update.
+    precision is of the networks; spectral operators stay in float32. accumulate: batches per update, whose
+    gradients are averaged. momentum is SGD's.
     patience: epochs without a better validation AUC after which training stops; None never stops.
     save_seconds: time between stored states within an epoch; the end of an epoch always stores one.
     """
@@ -46,8 +43,9 @@ class LoopSettings:
     epochs: int
     learning_rate: float
     weight_decay: float = 0.0
-    optimiser: str = "adam"
-    schedule: Literal["constant", "cosine"] = "constant"
+    optimiser: OptimiserName = "adam"
+    momentum: float = 0.0
+    schedule: ScheduleName = "constant"
     seed: int = 0
     device: str = "cpu"
     precision: Precision = "float32"
@@ -58,7 +56,7 @@ class LoopSettings:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training stands after a step; rate in faces per second over all ranks."""
+    """Where training stands after a step; rate in faces per second over all ranks, parts those of the loss."""
 
     epoch: int
     epochs: int
@@ -66,6 +64,7 @@ class Progress:
     steps: int
     loss: float
     rate: float
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 class Observer:
@@ -111,6 +110,7 @@ class TrainingLoop:
         folder: Path,
         observer: Observer | None = None,
         wrap: Callable[[nn.Module], nn.Module] | None = None,
+        objective: Objective | None = None,
     ) -> None:
         self.device = torch.device(settings.device)
         self.model = model.to(self.device)
@@ -119,12 +119,17 @@ class TrainingLoop:
         self.observer = observer or Observer()
         self._ranks = dist.get_world_size() if dist.is_initialized() else 1
         self._rank = dist.get_rank() if dist.is_initialized() else 0
-        make = OPTIMISERS[settings.optimiser]
-        self.optimiser = make(
-            [p for p in self.model.parameters() if p.requires_grad],
-            lr=settings.learning_rate,  # type: ignore[call-arg]
-            weight_decay=settings.weight_decay,
+        self.objective = objective or Supervised()
+        self.objective.to(self.device)
+        self.optimiser = make_optimiser(
+            settings.optimiser,
+            self.model.parameters(),
+            settings.learning_rate,
+            settings.weight_decay,
+            settings.momentum,
         )
+        updates = settings.epochs * -(-train.steps // settings.accumulate)
+        self.schedule = make_schedule(settings.schedule, self.optimiser, updates)
         self.position = Position()
         self._wrapped = wrap(self.model) if wrap else self.model
         self._saved_at = time.monotonic()
@@ -144,42 +149,40 @@ class TrainingLoop:
 
     def _epoch(self) -> None:
         began, position = time.monotonic(), self.position
-        pace = _Pace()
+        pace = Pace()
         self._wrapped.train()
         for batch in self.train.epoch(position.epoch, position.step):
-            loss = self._step(batch.to(self.device))
-            position.losses.append(loss)
+            self._step(batch.to(self.device))
             position.step += 1
             self._report(pace, len(batch))
             self._save_if_due()
         self._close_epoch(time.monotonic() - began)
 
-    def _step(self, batch: Batch) -> float:
+    def _step(self, batch: Batch) -> None:
         """One batch: forward, backward, and an update at the end of each `accumulate` batches."""
         settings, position = self.settings, self.position
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-            logits = self._wrapped(batch.image, batch.sida)  # (B,2)
-        loss = functional.cross_entropy(logits.float(), batch.label)
-        value = self._over_ranks(loss.detach())
+            losses = self.objective(self._wrapped, batch)
+        value = self._over_ranks(losses.total.detach())
         if not math.isfinite(value):
             raise UsageError(
                 f"the loss became {value} in epoch {position.epoch + 1}, step {position.step + 1}: training "
                 f"diverged; try a learning rate below {settings.learning_rate:g} (--learning-rate)"
             )
-        torch.autograd.backward(loss / settings.accumulate)
+        position.losses.append(value)
+        for name, part in losses.parts.items():
+            position.parts.setdefault(name, []).append(self._over_ranks(part.detach()))
+        torch.autograd.backward(losses.total / self._batches_of_update())
         if (position.step + 1) % settings.accumulate == 0 or position.step + 1 == self.train.steps:
-            for group in self.optimiser.param_groups:
-                group["lr"] = self._learning_rate()
             self.optimiser.step()
+            self.schedule.step()
             self.optimiser.zero_grad(set_to_none=True)
-        return value
 
-    def _learning_rate(self) -> float:
-        """A pure function of the position, so that resuming needs no scheduler state."""
-        if self.settings.schedule == "constant":
-            return self.settings.learning_rate
-        done = self.position.epoch + self.position.step / self.train.steps
-        return self.settings.learning_rate * (1 + math.cos(math.pi * done / self.settings.epochs)) / 2
+    def _batches_of_update(self) -> int:
+        """Batches that the present update averages over: an epoch's last one may have fewer."""
+        size = self.settings.accumulate
+        begun = self.position.step // size * size
+        return min(size, self.train.steps - begun)
 
     def _over_ranks(self, loss: Tensor) -> float:
         if self._ranks > 1:
@@ -188,7 +191,7 @@ class TrainingLoop:
             loss /= self._ranks
         return float(loss.item())
 
-    def _report(self, pace: _Pace, faces: int) -> None:
+    def _report(self, pace: Pace, faces: int) -> None:
         position = self.position
         rate = pace.add(faces * self._ranks)
         if self._rank == 0:
@@ -199,16 +202,17 @@ class TrainingLoop:
                 steps=self.train.steps,
                 loss=position.losses[-1],
                 rate=rate,
+                parts={name: values[-1] for name, values in position.parts.items()},
             )
             self.observer.step(progress, len(position.losses))
 
     def _close_epoch(self, seconds: float) -> None:
         position = self.position
-        losses = position.losses[-self.train.steps :]
         entry: dict[str, Any] = {
             "epoch": position.epoch + 1,
-            "train_loss": math.fsum(losses) / len(losses),
-            "learning_rate": self._learning_rate(),
+            "train_loss": self._mean(position.losses),
+            **{f"train_{name}": self._mean(values) for name, values in position.parts.items()},
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
             **self._validate(),
         }
         if self._is_better(entry):
@@ -224,6 +228,10 @@ class TrainingLoop:
         self.save()
         if self._rank == 0:
             self.observer.epoch({**entry, "seconds": seconds}, len(position.losses))
+
+    def _mean(self, values: list[float]) -> float:
+        """Over the epoch's steps."""
+        return math.fsum(values[-self.train.steps :]) / self.train.steps
 
     def _validate(self) -> dict[str, Any]:
         if self.validation is None:
@@ -262,7 +270,11 @@ class TrainingLoop:
             stored |= moments
             for rank, (generators, _) in enumerate(every):
                 stored |= {f"random.{rank}.{name}": tensor for name, tensor in generators.items()}
-            extra = {"optimiser": groups, "random": [scalars for _, scalars in every]}
+            extra = {
+                "optimiser": groups,
+                "schedule": self.schedule.state_dict(),
+                "random": [scalars for _, scalars in every],
+            }
             training_state.save(self.folder, self.position, stored, extra)
         self._saved_at = time.monotonic()
 
@@ -274,6 +286,7 @@ class TrainingLoop:
         self.position, tensors, scalars = found
         training_state.unpack_weights(self.model, tensors)
         training_state.unpack_optimizer(self.optimiser, tensors, scalars["optimiser"])
+        self.schedule.load_state_dict(scalars["schedule"])
         prefix = f"random.{self._rank}."
         own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
         training_state.unpack_random(own, scalars["random"][self._rank])
@@ -298,57 +311,3 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-
-class _Pace:
-    """Rate over the last half minute or so, as an average that forgets."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-        self._step = self._faces = 0.0
-
-    def add(self, faces: int) -> float:
-        now = time.monotonic()
-        seconds, self._last = now - self._last, now
-        keep = math.exp(-seconds / 30) if self._step else 0.0
-        self._step = keep * self._step + (1 - keep) * seconds
-        self._faces = keep * self._faces + (1 - keep) * faces
-        return self._faces / max(self._step, 1e-9)
-
-
-def estimate_seconds(
-    model: nn.Module, train: TrainBatches, validation: Validation | None, settings: LoopSettings
-) -> float:
-    """How long the run will take, from a few steps of a copy of the model.
-
-    Neither the model (weights, BatchNorm) nor any random generator is touched.
-    """
-    device = torch.device(settings.device)
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        step = _time_steps(copy.deepcopy(model).to(device), train, settings)
-    per_face = step / train.sampler.batch_size
-    # A forward pass alone is about a third of a step's work.
-    checked = 0 if validation is None else len(validation.rows)
-    return settings.epochs * (train.steps * step + checked * per_face / 3)
-
-
-def _time_steps(model: nn.Module, train: TrainBatches, settings: LoopSettings) -> float:
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.0)
-    model.train()
-    device = torch.device(settings.device)
-    seconds = []
-    batches = train.epoch(0)
-    began = time.perf_counter()
-    for batch, _ in zip(batches, range(1 + _TIMED_STEPS), strict=False):
-        given = batch.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-            logits = model(given.image, given.sida)
-        torch.autograd.backward(functional.cross_entropy(logits.float(), given.label))
-        optimiser.step()
-        float(logits.detach().sum())  # waits for the device
-        now = time.perf_counter()
-        seconds.append(now - began)
-        began = now
-    batches.close()  # type: ignore[attr-defined]
-    return min(seconds[1:] or seconds)

@@ -24,13 +24,15 @@ from torch import Tensor, nn
 from ffpipe.manifests.errors import IntegrityError, StorageError
 
 _HASH_BLOCK = 1 << 20
+_PART = "losses."
 
 
 @dataclass(slots=True)
 class Position:
     """Where a run stands: the next step, what was measured so far, and which weights were best.
 
-    history has one entry per finished epoch; losses one per step of all epochs. best is the entry of the best
+    history has one entry per finished epoch; losses one per step of all epochs, and parts the same of each named
+    part of the loss. best is the entry of the best
     epoch; best_file its weights, and best_sha256 the hash of that file.
     """
 
@@ -38,6 +40,7 @@ class Position:
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    parts: dict[str, list[float]] = field(default_factory=dict)
     best: dict[str, Any] | None = None
     best_file: str | None = None
     best_sha256: str | None = None
@@ -48,8 +51,11 @@ def save(folder: Path, position: Position, tensors: Mapping[str, Tensor], scalar
     """Replace the stored state. Raises StorageError (disk full, read-only); the old state is then intact."""
     name = f"state-{position.epoch:04d}-{position.step:08d}.safetensors"
     content = {**tensors, "losses": torch.tensor(position.losses, dtype=torch.float64)}
+    content |= {
+        f"{_PART}{name}": torch.tensor(values, dtype=torch.float64) for name, values in position.parts.items()
+    }
     sha256 = write_tensors(folder / name, content)
-    stored = {k: v for k, v in asdict(position).items() if k != "losses"}
+    stored = {k: v for k, v in asdict(position).items() if k not in ("losses", "parts")}
     body = {"position": stored, "scalars": dict(scalars), "tensors": name, "sha256": sha256}
     text = json.dumps(body, sort_keys=True)
     _replace(
@@ -80,6 +86,8 @@ def load(folder: Path) -> tuple[Position, dict[str, Tensor], dict[str, Any]] | N
     _check(folder / body["tensors"], body["sha256"])
     tensors = read_tensors(folder / body["tensors"])
     position.losses = tensors.pop("losses").tolist()
+    names = [name for name in tensors if name.startswith(_PART)]
+    position.parts = {name.removeprefix(_PART): tensors.pop(name).tolist() for name in names}
     return position, tensors, body["scalars"]
 
 

@@ -18,6 +18,7 @@ from ffpipe.manifests.schemas import to_table
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches
 from ffpipe.pipeline.faces import Face, FaceTable
+from ffpipe.pipeline.objectives import Objective
 from ffpipe.pipeline.sampler import Sampler
 from ffpipe.pipeline.training_loop import LoopSettings, Observer, TrainingLoop
 from ffpipe.pipeline.validation import Validation
@@ -169,7 +170,9 @@ def _face(number: int, frame: int, fake: bool, crop_side: int) -> FaceRecord:
     )
 
 
-def make_loop(folder: Path, observer: Observer | None = None, **changes: Any) -> TrainingLoop:
+def make_loop(
+    folder: Path, observer: Observer | None = None, objective: Objective | None = None, **changes: Any
+) -> TrainingLoop:
     """A loop over made-up faces with a network that is made anew each time."""
     source = MadeFaces()
     table, network = source.table, NetworkInput(SIDE, needs_sida=True)
@@ -191,4 +194,5 @@ def make_loop(folder: Path, observer: Observer | None = None, **changes: Any) ->
         replace(settings, **changes),
         folder,
         observer,
+        objective=objective,
     )

@@ -14,8 +14,10 @@ import torch
 from training_faces import TinyNetwork, make_loop
 
 from ffpipe.manifests.errors import IntegrityError, StorageError, UsageError
+from ffpipe.models.losses import Losses, cross_entropy
 from ffpipe.pipeline import training_state
-from ffpipe.pipeline.training_loop import LoopResult, Observer, estimate_seconds
+from ffpipe.pipeline.training_loop import LoopResult, Observer
+from ffpipe.pipeline.training_pace import estimate_seconds
 from ffpipe.pipeline.validation import score_faces
 
 STEPS = 15
@@ -61,12 +63,65 @@ def test_a_run_stopped_after_any_step_goes_on_as_if_it_had_not(tmp_path, uninter
     _same(make_loop(tmp_path).run(), uninterrupted)
 
 
-@pytest.mark.parametrize("options", [{"accumulate": 4}, {"schedule": "cosine"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accumulate": 4},
+        {"schedule": "cosine"},
+        {"optimiser": "sgd", "momentum": 0.9, "schedule": "cosine", "accumulate": 2},
+        {"optimiser": "adamw", "weight_decay": 0.1},
+    ],
+)
 def test_accumulation_and_schedules_resume_exactly_too(tmp_path, options):
     whole = make_loop(tmp_path / "whole", **options).run()
     with pytest.raises(Killed):
         make_loop(tmp_path / "cut", StopAt(STEPS + 6), **options).run()
     _same(make_loop(tmp_path / "cut", **options).run(), whole)
+
+
+class Halves:
+    """Cross-entropy in two named parts of unequal size."""
+
+    def __call__(self, model, batch):
+        whole = cross_entropy(model(batch.image, batch.sida), batch.label).total
+        return Losses(whole, {"first": 0.25 * whole, "second": 0.75 * whole})
+
+    def to(self, device):
+        pass
+
+
+def test_parts_of_the_loss_are_kept_apart_and_resume_too(tmp_path, uninterrupted):
+    with pytest.raises(Killed):
+        make_loop(tmp_path, StopAt(STEPS + 6), objective=Halves()).run()
+    heard = []
+
+    class Listen(Observer):
+        def step(self, progress, total_step):
+            heard.append((progress.loss, progress.parts))
+
+    result = make_loop(tmp_path, Listen(), objective=Halves()).run()
+    assert result.losses == uninterrupted.losses
+    for loss, parts in heard:
+        assert parts == pytest.approx({"first": 0.25 * loss, "second": 0.75 * loss})
+    for entry in result.history:
+        assert entry["train_first"] == pytest.approx(0.25 * entry["train_loss"])
+        assert entry["train_second"] == pytest.approx(0.75 * entry["train_loss"])
+
+
+def test_an_update_averages_the_batches_it_really_has(tmp_path):
+    """15 steps in updates of 4 leave 3 for the last one."""
+    loop = make_loop(tmp_path, optimiser="sgd", accumulate=4, epochs=1, learning_rate=1e-3)
+    assert [loop.schedule.last_epoch, STEPS % 4] == [0, 3]
+    sizes = []
+    for loop.position.step in range(STEPS):
+        sizes.append(loop._batches_of_update())
+    assert sizes == [4] * 12 + [3] * 3
+
+
+def test_the_cosine_ends_at_nothing(tmp_path):
+    result = make_loop(tmp_path, schedule="cosine", learning_rate=8e-3).run()
+    rates = [entry["learning_rate"] for entry in result.history]
+    assert rates == pytest.approx([8e-3 * (1 + np.cos(np.pi * k / 3)) / 2 for k in (1, 2, 3)], abs=1e-12)
 
 
 def test_a_process_killed_at_random_steps_ends_with_the_same_curve(tmp_path, uninterrupted):
@@ -158,7 +213,10 @@ def test_the_estimate_disturbs_neither_model_nor_random_numbers(tmp_path):
     loop = make_loop(tmp_path)
     before = copy.deepcopy(loop.model.state_dict())
     generators = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
-    assert estimate_seconds(loop.model, loop.train, loop.validation, loop.settings) > 0
+    assert (
+        estimate_seconds(loop.model, loop.train, loop.validation, loop.objective, 3, loop.device, "float32")
+        > 0
+    )
     assert all(tensor.equal(before[name]) for name, tensor in loop.model.state_dict().items())
     assert torch.get_rng_state().equal(generators[0])
     assert random.getstate() == generators[1]
