@@ -10,6 +10,7 @@ import torch
 from timm.models.xception import Block, SeparableConv2d
 from torch import Tensor, nn
 
+from ffpipe.models.errors import PretrainedError
 from ffpipe.models.pretrained import create_backbone
 
 EFFICIENTNETS = {"efficientnet-b4": "efficientnet_b4", "efficientnet-b0": "efficientnet_b0"}
@@ -92,7 +93,8 @@ class XceptionTrunk(nn.Module):
     """Xception without classifier, cut where two streams meet.
 
     `flow_channels` is the width of the middle flow (728), `exit_channels` that of block 12 (1024), `channels` that
-    of the last map (2048). `stem_stride` is that of the first convolution.
+    of the last map (2048). `stem_stride` is that of the first convolution. PretrainedError where `pretrained` is
+    asked of a small one.
     """
 
     def __init__(
@@ -104,6 +106,8 @@ class XceptionTrunk(nn.Module):
     ) -> None:
         super().__init__()
         widths = XCEPTIONS[name]
+        if pretrained is not None and name != "xception":
+            raise PretrainedError(f"{name} has random weights only: give --pretrained none")
         stem, blocks, tail = (
             _timm_parts(pretrained, in_channels) if name == "xception" else _parts(widths, in_channels)
         )
@@ -128,6 +132,11 @@ class XceptionTrunk(nn.Module):
     def late(self, x: Tensor) -> Tensor:
         """Exit flow (block 12 and the two last convolutions): (B,728,h,w) -> (B,2048,ceil(h/2),ceil(w/2))."""
         return torch.as_tensor(self.tail(self.exit(x)))
+
+    def halves(self) -> tuple[nn.Sequential, nn.Sequential]:
+        """`early` and `late` as modules that share this trunk's weights, for networks that keep one of them."""
+        early = nn.Sequential(self.stem, self.entry, self.middle_first, self.middle_second)
+        return early, nn.Sequential(self.exit, self.tail)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B,C,256,256) -> (B,2048,8,8)."""
@@ -220,7 +229,8 @@ class ResNetTrunk(nn.Module):
 
     def __init__(self, name: str, pretrained: str | Path | None = None, in_channels: int = 3) -> None:
         super().__init__()
-        self.net = create_backbone(RESNETS[name], pretrained, in_channels)
+        # With the last BatchNorm of a residual branch at zero, the branch would get no gradient at first.
+        self.net = create_backbone(RESNETS[name], pretrained, in_channels, zero_init_last=False)
         self.flow_channels: int = self.net.feature_info[3]["num_chs"]
         self.channels: int = self.net.num_features
 
@@ -233,6 +243,12 @@ class ResNetTrunk(nn.Module):
     def late(self, x: Tensor) -> Tensor:
         """layer4: (B,flow_channels,h,w) -> (B,channels,ceil(h/2),ceil(w/2))."""
         return torch.as_tensor(self.net.layer4(x))
+
+    def halves(self) -> tuple[nn.Sequential, nn.Sequential]:
+        """`early` and `late` as modules that share this trunk's weights, for networks that keep one of them."""
+        net = self.net
+        stem = nn.Sequential(net.conv1, net.bn1, net.act1, net.maxpool)
+        return nn.Sequential(stem, net.layer1, net.layer2, net.layer3), nn.Sequential(net.layer4)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B,C,256,256) -> (B,channels,8,8)."""
