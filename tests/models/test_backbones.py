@@ -67,6 +67,29 @@ def test_the_resnet_cut_loses_nothing(name):
         assert torch.equal(trunk.late(early), trunk.net.forward_features(image))
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [(backbones.XceptionTrunk, "xception-small"), (backbones.ResNetTrunk, "resnet18")]
+)
+def test_halves_are_the_two_sides_of_the_cut_with_the_trunk_s_own_weights(kind, name):
+    trunk = kind(name).eval()
+    early, late = trunk.halves()
+    image = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(early(image), trunk.early(image))
+        assert torch.equal(late(early(image)), trunk(image))
+    owned = {id(parameter) for parameter in trunk.parameters()}
+    halves = [{id(parameter) for parameter in half.parameters()} for half in (early, late)]
+    assert halves[0] | halves[1] == owned
+    assert not halves[0] & halves[1]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_a_resnet_s_branches_all_learn_from_the_start(name):
+    trunk = backbones.ResNetTrunk(name)
+    trunk(torch.rand(2, 3, 64, 64)).square().mean().backward()
+    assert all(parameter.grad.abs().max() > 0 for parameter in trunk.parameters())
+
+
 def test_the_xception_tail_is_timm_s_from_block_2():
     reference = timm.create_model("legacy_xception", num_classes=0, global_pool="").eval()
     tail = backbones.XceptionTail(128, "xception").eval()
