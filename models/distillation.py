@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
 from ffpipe.models.detector import Detector
+from ffpipe.models.losses import Losses
 from ffpipe.models.registry import detector_info, list_detectors
 
 #: What a teacher can pass on, table 4. Its last row alone names logits: the other three leave out the soft loss.
@@ -82,14 +83,6 @@ class KnowledgeWeights:
             raise ValueError(f"temperature={self.temperature}: a number above 0 is allowed")
 
 
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """`total` is what is minimised; `parts` are the unweighted losses in it, detached, by name. All are float32 ()."""
-
-    total: Tensor
-    parts: dict[str, Tensor]
-
-
 def map_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of two maps (B,C,h,w), eq 9 and 10."""
     return functional.mse_loss(student, teacher)
@@ -141,7 +134,8 @@ class Distillation:
         """Losses of one batch of pairs: the same faces in the same order, each in its detector's size.
 
         `student` is the student, or a wrapper of it (DDP); `label` is (B,), int64. Both run in the precision of the
-        caller's autocast, the losses in float32. ValueError where the two detectors' maps differ in shape.
+        caller's autocast, the losses in float32. The parts are unweighted and detached: the total alone has
+        gradients. ValueError where the two detectors' maps differ in shape.
         """
         self.teacher.eval()
         with torch.no_grad():
@@ -149,16 +143,13 @@ class Distillation:
         learnt, z = self._run(student, image, sida)
         self._require_equal_shapes(taught, learnt)
         with torch.autocast(image.device.type, enabled=False):
-            features = {name: map_loss(learnt[name], taught[name]) for name in taught}
-            hard = functional.cross_entropy(z, label)  # eq 14
-            total = (
-                self.weights.features * torch.stack(tuple(features.values())).sum() + self.weights.hard * hard
-            )
-            parts = {**features, "hard": hard}
+            parts = {name: map_loss(learnt[name], taught[name]) for name in taught}
+            total = self.weights.features * torch.stack(tuple(parts.values())).sum()
             if self.knowledge == "maps+logits":
-                soft = soft_loss(z, v, self.weights.temperature)
-                total = total + self.weights.soft * soft  # eq 15
-                parts = {**features, "soft": soft, "hard": hard}
+                parts["soft"] = soft_loss(z, v, self.weights.temperature)
+                total = total + self.weights.soft * parts["soft"]
+            parts["hard"] = functional.cross_entropy(z, label)  # eq 14
+            total = total + self.weights.hard * parts["hard"]  # eq 15
         return Losses(total, {name: part.detach() for name, part in parts.items()})
 
     def _run(
