@@ -1,7 +1,7 @@
 """SFFB: the spatial-frequency fusion branch, and the student of its knowledge distillation.
 
 Paper: Wang, Wu, Wang, Zhang, Wei, Song, "Spatial-frequency feature fusion based deepfake detection through knowledge
-distillation", Engineering Applications of Artificial Intelligence 133 (2024). Equation numbers are the paper's;
+distillation", 2024, doi:10.1016/j.engappai.2024.108341. Equation numbers are the paper's;
 9 to 15, the losses, are in `distillation`.
 
 Deviation: the fully connected layer of eq 5 has C // 16 outputs, 32 at least, and a ReLU, as in the SK attention that
