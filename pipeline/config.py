@@ -17,6 +17,7 @@ from ffpipe.manifests.errors import UsageError
 from ffpipe.stages.decode import Limits
 
 EngineName = Literal["auto", "local", "ray"]
+ArithmeticName = Literal["auto", "float32", "channels-last-float32", "bfloat16", "channels-last-bfloat16"]
 
 _LIMITS = Limits()
 
@@ -278,6 +279,10 @@ class ScoreConfig(MediaSettings):
     )
     batch_size: int = Field(
         default=8, ge=1, le=1024, json_schema_extra=HOW, description="Faces scored together."
+    )
+    arithmetic: ArithmeticName = Field(
+        default="auto",
+        description="How the network is computed; auto: the fastest within the model card's tolerance.",
     )
     accept_crops: bool = Field(
         default=False, description="Score ready-made faces cut with other settings than the weights'."

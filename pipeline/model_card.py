@@ -14,7 +14,10 @@ from ffpipe.stages.aggregate import Thresholds
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What the card tells. counts: of media and faces, as in metrics.json. frame: frame AUC with its interval."""
+    """What the card tells. counts: of media and faces, as in metrics.json. frame: frame AUC with its interval.
+
+    arithmetic: by kind of device, what `arithmetic_choice.measure` found.
+    """
 
     spec: DetectorSpec
     choice: Choice
@@ -28,6 +31,7 @@ class CardFacts:
     frame: dict[str, Any] | None
     thresholds: Thresholds
     crop: str
+    arithmetic: dict[str, Any]
 
 
 def write_card(facts: CardFacts) -> str:
@@ -41,6 +45,8 @@ def write_card(facts: CardFacts) -> str:
         _data(facts),
         "## What was measured",
         _measured(facts),
+        "## Arithmetic",
+        _arithmetic(facts),
         "## Limits",
         _limits(facts),
     ]
@@ -121,12 +127,38 @@ def _measured(facts: CardFacts) -> str:
     return "\n".join(lines)
 
 
+def _arithmetic(facts: CardFacts) -> str:
+    if not facts.arithmetic:
+        return "Scores are computed in eager float32: without validation no faster arithmetic was compared with it."
+    parts = []
+    for device, found in facts.arithmetic.items():
+        slowest = found["trials"][0]["seconds"]
+        rows = [
+            f"| {trial['arithmetic']} | {1 / trial['seconds']:.1f} | {slowest / trial['seconds']:.2f}x "
+            f"| {trial['difference']:.1e} |"
+            for trial in found["trials"]
+        ]
+        parts += [
+            f"On a {device} device `score` uses {found['chosen']}: the fastest whose scores were within "
+            f"{found['tolerance']:g} of eager float32's on {found['faces']} validation faces. The figures above and "
+            f"the bars of the verdicts were measured with it. Machine: {found['machine']}.",
+            "\n".join(
+                [
+                    "| arithmetic | faces/s | speed | largest score difference |",
+                    "| --- | --- | --- | --- |",
+                    *rows,
+                ]
+            ),
+        ]
+    return "\n\n".join(parts)
+
+
 def _limits(facts: CardFacts) -> str:
     lines = [
         "- A score is evidence, not proof, and says nothing of authenticity. It falls off on forgeries, cameras and "
         "compression unlike the training data; no such test is part of this card.",
         f"- It reads faces cut with the crop settings {facts.crop}; other crops give other scores.",
-        "- Logits are in the order real, fake; scores on a GPU were not compared with those on a CPU.",
+        "- Logits are in the order real, fake; scores of one kind of device were not compared with another's.",
     ]
     if facts.choice.recipe.name == "quick":
         lines.insert(

@@ -23,6 +23,7 @@ from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.models import checkpoint
 from ffpipe.pipeline import plan, provenance, tables
+from ffpipe.pipeline.arithmetic_choice import choose
 from ffpipe.pipeline.config import ScoreConfig
 from ffpipe.pipeline.driver import ShardJob, drive, hash_entries
 from ffpipe.pipeline.engine import Chunk, Worker
@@ -42,14 +43,15 @@ from ffpipe.pipeline.scoring import (
 from ffpipe.pipeline.weights import Weights
 from ffpipe.pipeline.workspace import Workspace, bind_job, name_for
 from ffpipe.stages.aggregate import Rule, Thresholds
-from ffpipe.stages.infer import Precision, Scorer
+from ffpipe.stages.arithmetic import Arithmetic
+from ffpipe.stages.infer import Scorer
 
 #: Hexadecimal digits of a run's name that tell it from other runs of the same report name.
 _RUN_DIGITS = 12
 #: Tables that are written beside the report.
 _BESIDE = ("tracks", "scores")
-#: Arithmetic of the network; others differ from it by more than scores may.
-PRECISION: Precision = "float32"
+#: Where timings of arithmetics are remembered, in the workspace.
+_TIMINGS = "arithmetic.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,12 @@ class ScoreJob(ShardJob[ScoredMedium]):
     stamp: Stamp
     thresholds: Thresholds
     device: str
+    arithmetic: Arithmetic
 
     @property
     def key(self) -> str:
-        """Names the warm worker: folder, every setting and the weights."""
-        return f"score {self.root} {self.settings.model_dump_json()} {self.stamp.model_id}"
+        """Names the warm worker: folder, every setting, the weights and how they are computed."""
+        return f"score {self.root} {self.settings.model_dump_json()} {self.stamp.model_id} {self.arithmetic.name}"
 
     @property
     def shards(self) -> ShardGroup:
@@ -85,7 +88,7 @@ class ScoreJob(ShardJob[ScoredMedium]):
             raise WeightsError(f"{self.weights} was replaced while it was used; run the command again")
         scorer = MediumScorer(
             reader=MediumReader(self.settings, weights.crop, None),
-            scorer=Scorer(weights.loaded, self.device, self.settings.batch_size, PRECISION),
+            scorer=Scorer(weights.loaded, self.device, self.settings.batch_size, self.arithmetic),
             thresholds=weights.thresholds,
             rule=self.rule,
             stamp=self.stamp,
@@ -177,7 +180,8 @@ def score(
     accepted = weights.accepts(config.cropped, config.accept_crops)
     found = _collect(paths, config, workspace, out, say)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    root, facts = _bind(config, workspace, weights, accepted, out, device)
+    arithmetic = _arithmetic(config, workspace, weights, device, say)
+    root, facts = _bind(config, workspace, weights, accepted, out, device, arithmetic)
     job = ScoreJob(
         root=root,
         settings=config,
@@ -185,6 +189,7 @@ def score(
         stamp=Stamp(weights.model_id, facts["provenance"]["id"], accepted),
         thresholds=weights.thresholds,
         device=device,
+        arithmetic=arithmetic,
     )
     if config.min_faces != Rule().min_faces:
         say(f"--min-faces {config.min_faces}: the bars of the verdicts were set with {Rule().min_faces}")
@@ -217,6 +222,21 @@ def _choose_weights(config: ScoreConfig, workspace: Workspace, say: Say) -> Path
     return directory
 
 
+def _arithmetic(
+    config: ScoreConfig, workspace: Workspace, weights: Weights, device: str, say: Say
+) -> Arithmetic:
+    arithmetic, reason = choose(
+        config.arithmetic,
+        weights.loaded.config,
+        weights.loaded.model,
+        torch.device(device),
+        weights.model_id,
+        workspace.root / _TIMINGS,
+    )
+    say(f"arithmetic: {arithmetic.name} ({reason})")
+    return arithmetic
+
+
 def _collect(
     paths: Sequence[AnyPath], config: ScoreConfig, workspace: Workspace, out: Path | None, say: Say
 ) -> Inputs:
@@ -240,12 +260,13 @@ def _bind(
     accepted: bool,
     out: Path | None,
     device: str,
+    arithmetic: Arithmetic,
 ) -> tuple[Path, dict[str, Any]]:
-    """The run's folder and what is stored of it: one for each configuration, weights, device and report file."""
+    """The run's folder and what is stored of it: one for each way to score these inputs into this report."""
     # The folder of the weights is a place; what they are is said by their hash.
     configuration = {name: value for name, value in config.resolved().items() if name != "weights"}
     place = os.fsencode(os.path.abspath(out)) if out else b""  # noqa: PTH100 - an undecodable name stays
-    stable = [ffpipe.__version__, config.digest(), weights.model_id, place.hex(), device]
+    stable = [ffpipe.__version__, config.digest(), weights.model_id, place.hex(), device, arithmetic.name]
     digest = hashlib.sha256(json.dumps(stable).encode()).hexdigest()
     run = f"{name_for(out.stem if out else 'report')}-{digest[:_RUN_DIGITS]}"
     shards = workspace.scores(run)
@@ -262,7 +283,7 @@ def _bind(
         calibration=None,
         crops_accepted=accepted,
         device=torch.cuda.get_device_name() if device == "cuda" else device,
-        precision=PRECISION,
+        arithmetic=arithmetic.name,
     )
     place_facts = {"run": run, "weights": str(weights.loaded.directory)}
     facts = {"configuration": configuration, "provenance": {**origin, **place_facts}}

@@ -21,7 +21,7 @@ from ffpipe.pipeline.model_card import CardFacts, write_card
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.recipes import Choice
 from ffpipe.pipeline.training_data import TrainingMedia
-from ffpipe.pipeline.training_job import Selection, TrainingJob, prepare, validation_logits
+from ffpipe.pipeline.training_job import Selection, TrainingJob, arithmetic_record, prepare, validation_logits
 from ffpipe.pipeline.validation import Logits, Validation
 from ffpipe.stages.aggregate import Thresholds
 from ffpipe.stages.metrics import auc, bootstrap_interval
@@ -73,8 +73,14 @@ def finish(run: Run, say: Say) -> TrainResult:
         "validation": {"video": thresholds.to_json(), "frame": frame},
         "counts": counts,
     }
-    card = write_card(_card_facts(run, model, counts, best, frame, thresholds))
-    extra = {**_facts(run), "thresholds": thresholds.to_json(), "validated": frame is not None}
+    arithmetic = arithmetic_record(job)
+    card = write_card(_card_facts(run, model, counts, best, frame, thresholds, arithmetic))
+    extra = {
+        **_facts(run),
+        "arithmetic": arithmetic,
+        "thresholds": thresholds.to_json(),
+        "validated": frame is not None,
+    }
     try:
         checkpoint.save(
             job.folder, model, name=job.model, options=model.options, extra=extra, metrics=metrics, card=card
@@ -104,6 +110,7 @@ def _card_facts(
     best: dict[str, Any],
     frame: dict[str, Any] | None,
     thresholds: Thresholds,
+    arithmetic: dict[str, Any],
 ) -> CardFacts:
     return CardFacts(
         spec=model.spec,
@@ -118,6 +125,7 @@ def _card_facts(
         frame=frame,
         thresholds=thresholds,
         crop=run.media.crop.fingerprint(),
+        arithmetic=arithmetic,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ import torch.distributed as dist
 from torch import nn
 
 from ffpipe.manifests.errors import UsageError
-from ffpipe.manifests.shards import ShardGroup
+from ffpipe.manifests.shards import ShardGroup, write_atomic
 from ffpipe.models.detector import Detector
 from ffpipe.models.registry import create_detector
 from ffpipe.pipeline import training_state
+from ffpipe.pipeline.arithmetic_choice import measure
 from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches
 from ffpipe.pipeline.faces import (
     FaceTable,
@@ -39,10 +41,12 @@ from ffpipe.pipeline.training_loop import (
     LoopSettings,
     Observer,
     TrainingLoop,
+    gather,
     seed_everything,
 )
 from ffpipe.pipeline.training_pace import estimate_seconds
 from ffpipe.pipeline.validation import Logits, Validation, score_faces
+from ffpipe.stages.arithmetic import Arithmetic
 
 #: Seconds between stored states within an epoch; a killed run redoes at most that much.
 SAVE_SECONDS = 60.0
@@ -51,7 +55,7 @@ SAVE_SECONDS = 60.0
 _GPU_LOADERS = 8
 #: Folder of a run that holds what resuming needs.
 STATE = "state"
-_LOGITS = "validation.safetensors"
+_LOGITS, _ARITHMETIC = "validation.safetensors", "arithmetic.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +184,21 @@ def work(
     result = loop.run()
     if validation is not None:
         training_state.unpack_weights(model, training_state.load_best(job.state, loop.position))
-        logits = score_faces(model, validation.batches, device)
+        record = gather(measure(model, validation.batches, device) if rank == 0 else None)[0]
+        # Scored as scoring will: the bars of the verdicts belong to this arithmetic.
+        arithmetic = Arithmetic.parse(record["chosen"])
+        arithmetic.arrange(model)
+        logits = score_faces(model, validation.batches, device, arithmetic)
         if rank == 0:
             training_state.write_tensors(job.state / _LOGITS, {"logits": torch.from_numpy(logits)})
+            write_atomic(job.state / _ARITHMETIC, json.dumps({device.type: record}).encode())
     return result
+
+
+def arithmetic_record(job: TrainingJob) -> dict[str, Any]:
+    """What `work` found of the arithmetics, by kind of device; empty where there was no validation."""
+    path = job.state / _ARITHMETIC
+    return dict(json.loads(path.read_bytes())) if path.exists() else {}
 
 
 def validation_logits(job: TrainingJob) -> Logits:

@@ -27,7 +27,7 @@ from ffpipe.pipeline.optimisation import OptimiserName, ScheduleName, make_optim
 from ffpipe.pipeline.training_pace import Pace
 from ffpipe.pipeline.training_state import Position
 from ffpipe.pipeline.validation import Validation, score_faces
-from ffpipe.stages.infer import Precision
+from ffpipe.stages.arithmetic import Arithmetic, Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ class TrainingLoop:
                 position.best_sha256 = training_state.write_tensors(
                     self.folder / position.best_file, training_state.pack_weights(self.model)
                 )
-        position.best_sha256 = _gather(position.best_sha256)[0]
+        position.best_sha256 = gather(position.best_sha256)[0]
         position.history.append(entry)
         position.epoch, position.step = position.epoch + 1, 0
         position.finished = position.epoch >= self.settings.epochs or self._out_of_patience()
@@ -239,7 +239,9 @@ class TrainingLoop:
         if self._ranks > 1:
             for buffer in self.model.buffers():
                 dist.broadcast(buffer, 0)
-        logits = score_faces(self.model, self.validation.batches, self.device, self.settings.precision)
+        logits = score_faces(
+            self.model, self.validation.batches, self.device, Arithmetic(self.settings.precision)
+        )
         return self.validation.figures(logits)
 
     def _is_better(self, entry: dict[str, Any]) -> bool:
@@ -263,7 +265,7 @@ class TrainingLoop:
     def save(self) -> None:
         """Store everything that the rest of the run depends on. Raises StorageError."""
         tensors, scalars = training_state.pack_random()
-        every = _gather((tensors, scalars))
+        every = gather((tensors, scalars))
         if self._rank == 0:
             stored = training_state.pack_weights(self.model)
             moments, groups = training_state.pack_optimizer(self.optimiser)
@@ -298,7 +300,8 @@ def _merit(entry: dict[str, Any]) -> tuple[float, float]:
     return (0.0 if area is None else area), -entry["val_loss"]
 
 
-def _gather(own: Any) -> list[Any]:
+def gather(own: Any) -> list[Any]:
+    """What every rank gives, by rank; picklable. Alone, what is given."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return [own]
     every: list[Any] = [None] * dist.get_world_size()

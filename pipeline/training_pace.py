@@ -13,7 +13,7 @@ from ffpipe.pipeline.batches import TrainBatches
 from ffpipe.pipeline.objectives import Objective
 from ffpipe.pipeline.optimisation import make_optimiser
 from ffpipe.pipeline.validation import Validation
-from ffpipe.stages.infer import Precision
+from ffpipe.stages.arithmetic import Precision
 
 #: Steps that are timed for the estimate; one more before them warms the caches.
 _TIMED_STEPS = 2

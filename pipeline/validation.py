@@ -15,7 +15,8 @@ from torch import nn
 from ffpipe.pipeline.batches import EvalBatches
 from ffpipe.pipeline.faces import FaceTable, Rows, largest_per_frame
 from ffpipe.stages.aggregate import Rule, Thresholds, choose_thresholds, score_tracks, video_score
-from ffpipe.stages.infer import Precision, probability
+from ffpipe.stages.arithmetic import REFERENCE, Arithmetic
+from ffpipe.stages.infer import probability
 from ffpipe.stages.metrics import auc
 
 Logits = npt.NDArray[np.float32]
@@ -98,7 +99,7 @@ def _auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:
 
 
 def score_faces(
-    model: nn.Module, batches: EvalBatches, device: torch.device, precision: Precision = "float32"
+    model: nn.Module, batches: EvalBatches, device: torch.device, arithmetic: Arithmetic = REFERENCE
 ) -> Logits:
     """Logits (n,), fake minus real, of all faces; with several ranks each scores a share and all get the whole.
 
@@ -107,11 +108,10 @@ def score_faces(
     world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
     logits = torch.zeros(len(batches.rows), device=device)
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), arithmetic.active(device):
         for place, batch in batches.batches(range(rank, batches.steps, world)):
             given = batch.to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                output = model(given.image, given.sida)  # (B,2)
+            output = model(arithmetic.images(given.image), given.sida)  # (B,2)
             logits[place] = (output[:, 1] - output[:, 0]).float()
     if world > 1:
         dist.all_reduce(logits)

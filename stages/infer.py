@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol, get_args
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,12 +13,10 @@ from torch.nn import functional
 
 from ffpipe.manifests.records import SIDA_LENGTH, Label
 from ffpipe.models.detector import Detector
-from ffpipe.models.spectral import exact_float32
+from ffpipe.stages.arithmetic import REFERENCE, Arithmetic
 
 Image = NDArray[np.uint8]
 Vector = NDArray[np.float32]
-
-Precision = Literal["float32", "bfloat16"]
 
 
 class Loaded(Protocol):
@@ -48,7 +45,7 @@ class Scorer:
     """Scores faces with one model, always in batches of the same shape, the last one padded.
 
     Identical runs on one machine are bit-identical, and a face's logit does not depend on its batch beyond 1e-4
-    in float32. The number of threads is the caller's. Raises ValueError for an unknown precision.
+    in float32. The number of threads is the caller's. The network is kept in the order that `arithmetic` needs.
     """
 
     def __init__(
@@ -56,16 +53,15 @@ class Scorer:
         loaded: Loaded,
         device: torch.device | str = "cpu",
         batch_size: int = 8,
-        precision: Precision = "float32",
+        arithmetic: Arithmetic = REFERENCE,
     ) -> None:
-        if precision not in get_args(Precision):
-            raise ValueError(f"precision {precision!r}; allowed: {', '.join(get_args(Precision))}")
         if batch_size < 1:
             raise ValueError(f"batch size {batch_size}; allowed: 1 or more")
         self.device = torch.device(device)
         self.batch_size = batch_size
-        self.precision = precision
+        self.arithmetic = arithmetic
         self._model = loaded.model.to(self.device).eval()
+        arithmetic.arrange(self._model)
         self._spec = loaded.model.spec
 
     def score(self, crops: Sequence[Image], sida: Vector) -> Vector:
@@ -93,9 +89,9 @@ class Scorer:
         statistics[: len(crops)] = torch.from_numpy(np.array(sida, np.float32))
         # The first face fills the rest: ordinary values, where a blank image could upset a logarithm.
         images[len(crops) :], statistics[len(crops) :] = images[0], statistics[0]
-        with torch.inference_mode(), _numerics(self.device, self.precision):
+        with torch.inference_mode(), self.arithmetic.active(self.device):
             given = statistics.to(self.device) if self._spec.needs_sida else None
-            logits = self._model(images.to(self.device), given).float()  # (B,2)
+            logits = self._model(self.arithmetic.images(images.to(self.device)), given).float()  # (B,2)
         difference = logits[:, Label.FAKE] - logits[:, Label.REAL]
         scored: Vector = difference[: len(crops)].cpu().numpy()
         return scored
@@ -105,21 +101,3 @@ def probability(logits: Vector) -> Vector:
     """Scores (n,) in [0,1]: the softmax of two logits is the logistic function of their difference."""
     scores: Vector = (0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))).astype(np.float32)
     return scores
-
-
-@contextlib.contextmanager
-def _numerics(device: torch.device, precision: Precision) -> Iterator[None]:
-    """float32 is IEEE float32, also in convolutions; kernels are chosen by rule, not by timing them."""
-    cudnn = torch.backends.cudnn
-    if precision == "bfloat16":
-        with (
-            cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-            torch.autocast(device.type, torch.bfloat16),
-        ):
-            yield
-        return
-    with (
-        cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        exact_float32(device),
-    ):
-        yield

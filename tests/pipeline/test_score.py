@@ -156,7 +156,7 @@ def test_tables_stand_beside_the_report_and_say_who_made_them(scored: ScoreResul
         origin = tables.read_provenance(file)
         assert origin["model"]["sha256"] == scored.report.column("model_id")[0].as_py()
         assert origin["configuration"]["frames"] == 4
-        assert origin["precision"] == "float32"
+        assert origin["arithmetic"] == "float32"
         assert origin["libraries"]["torch"]
     assert set(report(scored)["provenance_id"]) == {tables.read_provenance(scored.files[0])["id"]}
     path = str(scored.files[0])

@@ -10,6 +10,7 @@ from torch import nn
 
 from ffpipe.manifests.records import SIDA_LENGTH
 from ffpipe.models.detector import Detector, DetectorSpec
+from ffpipe.stages.arithmetic import ARITHMETICS
 from ffpipe.stages.infer import Scorer, probability, to_input
 
 SIZE = 32
@@ -31,7 +32,13 @@ class Tiny(Detector):
 
     def forward(self, image, sida=None):
         self.check_input(image, sida)
-        self.seen.append((image.clone(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")))
+        self.seen.append(
+            (
+                image.clone(memory_format=torch.preserve_format),
+                torch.is_inference_mode_enabled(),
+                torch.is_autocast_enabled("cpu"),
+            )
+        )
         pooled = self.norm(self.convolution(image)).relu().mean((2, 3))
         return self.dropout(self.head(torch.cat([pooled, sida], 1)))
 
@@ -105,13 +112,17 @@ def test_every_batch_has_the_same_shape_and_runs_in_inference_without_autocast()
     assert not used._model.training
 
 
-def test_bfloat16_is_near_float32_and_asked_for():
+@pytest.mark.parametrize("arithmetic", ARITHMETICS, ids=lambda arithmetic: arithmetic.name)
+def test_every_arithmetic_is_near_float32_and_really_used(arithmetic):
     crops, sida = faces(4)
-    fast = scorer(precision="bfloat16")
-    assert np.allclose(fast.score(crops, sida), scorer().score(crops, sida), atol=0.1)
-    assert all(autocast for _, _, autocast in fast._model.seen)
-    with pytest.raises(ValueError, match="allowed: float32, bfloat16"):
-        scorer(precision="float16")
+    used = scorer(arithmetic=arithmetic)
+    tolerance = 0.1 if arithmetic.precision == "bfloat16" else 1e-5
+    assert np.allclose(used.score(crops, sida), scorer().score(crops, sida), atol=tolerance)
+    for image, _, autocast in used._model.seen:
+        assert autocast == (arithmetic.precision == "bfloat16")
+        assert image.is_contiguous(memory_format=torch.channels_last) == arithmetic.channels_last
+    kernel = used._model.convolution.weight
+    assert kernel.is_contiguous(memory_format=torch.channels_last) == arithmetic.channels_last
 
 
 def test_bad_calls_are_refused_and_no_faces_give_no_logits():

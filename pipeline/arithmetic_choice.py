@@ -1,0 +1,113 @@
+"""The arithmetic that scoring uses: measured when a model is trained, and timed anew on other machines."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ffpipe.manifests.shards import write_atomic
+from ffpipe.models.detector import Detector
+from ffpipe.models.sida import SIDA_SIZE
+from ffpipe.pipeline.batches import EvalBatches
+from ffpipe.stages.arithmetic import REFERENCE, Arithmetic
+from ffpipe.stages.tuning import TOLERANCE, Inputs, Trial, fastest, try_all
+
+#: What `--arithmetic` says for the fastest one within the tolerance.
+AUTO = "auto"
+
+#: Validation faces whose scores are compared.
+FACES = 64
+#: Made-up faces that are timed on a machine that is not the one of the comparison.
+_TIMED_BATCHES, _TIMED_FACES = 2, 8
+#: Instructions that decide how fast bfloat16 is.
+_FLAGS = ("avx512_bf16", "amx_bf16")
+
+
+def machine(device: torch.device) -> str:
+    """What the speed of arithmetic depends on, in words: the processor or GPU, and torch's version."""
+    torch_version = f"torch {torch.__version__.split('+')[0]}"
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {torch_version}"
+    name, flags = platform.machine(), ""
+    with suppress(OSError):  # elsewhere than on Linux the architecture has to do
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            name = value.strip() if key.strip() == "model name" else name
+            flags = value if key.strip() == "flags" else flags
+    fast = [flag for flag in _FLAGS if flag in flags.split()]
+    return ", ".join([name, torch.backends.cpu.get_cpu_capability(), *fast, torch_version])
+
+
+def measure(model: Detector, batches: EvalBatches, device: torch.device) -> dict[str, Any]:
+    """Compare all arithmetics on up to FACES validation faces, evenly drawn; the record that goes with the weights.
+
+    `chosen` is the fastest one whose scores are within TOLERANCE of eager float32's.
+    """
+    wanted = max(1, FACES // batches.batch_size)
+    steps = [batches.steps * k // wanted for k in range(wanted)] if batches.steps > wanted else None
+    inputs: list[Inputs] = [(batch.image, batch.sida) for _, batch in batches.batches(steps)]
+    trials = try_all(model, inputs, device)
+    return {
+        "machine": machine(device),
+        "tolerance": TOLERANCE,
+        "faces": sum(len(image) for image, _ in inputs),
+        "chosen": fastest(trials).arithmetic,
+        "trials": [trial.to_json() for trial in trials],
+    }
+
+
+def choose(
+    asked: str, config: dict[str, Any], model: Detector, device: torch.device, model_id: str, cache: Path
+) -> tuple[Arithmetic, str]:
+    """The arithmetic to score with, and why, in words.
+
+    As asked by name; else what was chosen when the model was trained, where this is such a machine; else the
+    fastest here of those that were near enough then, timed once and remembered in the file `cache`. Eager float32
+    for a kind of device on which nothing was compared. Raises ValueError for an unknown name.
+    """
+    if asked != AUTO:
+        return Arithmetic.parse(asked), "asked for"
+    record = config.get("arithmetic", {}).get(device.type)
+    if record is None:
+        return REFERENCE, f"no other was compared with it on a {device.type} device"
+    within = f"scores within {record['tolerance']:g} of eager float32's on {record['faces']} validation faces"
+    here = machine(device)
+    if record["machine"] == here:
+        return Arithmetic.parse(record["chosen"]), within
+    near = [t.arithmetic for t in map(Trial.from_json, record["trials"]) if t.accepted]
+    key = f"{model_id} {here}"
+    known = _remembered(cache)
+    if known.get(key) not in near:
+        known[key] = _fastest_here(model, near, device)
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(cache, json.dumps(known, indent=1, sort_keys=True).encode())
+    return Arithmetic.parse(known[key]), f"{within}; the fastest of those on this machine"
+
+
+def _remembered(cache: Path) -> dict[str, str]:
+    """What was timed before; a damaged file is timed anew."""
+    with suppress(OSError, ValueError):
+        stored = json.loads(cache.read_bytes())
+        if isinstance(stored, dict):
+            return {str(key): str(value) for key, value in stored.items()}
+    return {}
+
+
+def _fastest_here(model: Detector, names: Sequence[str], device: torch.device) -> str:
+    size = model.spec.input_size
+    generator = torch.Generator().manual_seed(0)
+    inputs: list[Inputs] = [
+        (
+            torch.rand(_TIMED_FACES, 3, size, size, generator=generator),
+            torch.rand(_TIMED_FACES, SIDA_SIZE, generator=generator) if model.spec.needs_sida else None,
+        )
+        for _ in range(_TIMED_BATCHES)
+    ]
+    trials = try_all(model, inputs, device, [Arithmetic.parse(name) for name in names])
+    return min(trials, key=lambda trial: trial.seconds).arithmetic
