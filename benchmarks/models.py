@@ -1,0 +1,105 @@
+"""The networks alone: images a second of each detector, eager float32 beside the other arithmetics.
+
+All ways are run in turn in every round (`stages.tuning`, as a training run does it to choose what `score` uses); the
+ratio is to eager float32, and the star marks the fastest within the tolerance. Networks have random weights with
+running statistics of the very images, so that a difference of scores is only a hint of a trained network's.
+`--compile` adds torch.compile of the fastest one, with the seconds that compiling took.
+Needs torch, torchvision, timm and NumPy alone; runs on the GPU where there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ffpipe.models import create_detector, list_detectors
+from ffpipe.models.detector import Detector
+from ffpipe.models.sida import SIDA_SIZE
+from ffpipe.stages.arithmetic import ARITHMETICS, Arithmetic
+from ffpipe.stages.tuning import TOLERANCE, Inputs, fastest, try_all
+
+
+def made(size: int, batch: int, batches: int) -> list[Inputs]:
+    """Smooth pictures with a little noise, and positive statistics."""
+    random = torch.Generator().manual_seed(0)
+
+    def picture() -> Tensor:
+        coarse = torch.rand(batch, 3, 8, 8, generator=random)
+        smooth = functional.interpolate(coarse, (size, size), mode="bilinear")
+        return (smooth + 0.05 * torch.randn(smooth.shape, generator=random)).clamp(0, 1)
+
+    return [(picture(), 20 * torch.rand(batch, SIDA_SIZE, generator=random)) for _ in range(batches)]
+
+
+def build(name: str, inputs: list[Inputs], device: torch.device) -> Detector:
+    """A detector with its paper's options, whose running statistics are those of the first batch."""
+    torch.manual_seed(0)
+    model = create_detector(name).to(device).train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model(*(part.to(device) for part in inputs[0] if part is not None))
+    return model.eval()
+
+
+def compiled(
+    model: Detector, inputs: list[Inputs], device: torch.device, way: Arithmetic
+) -> tuple[float, float]:
+    """Seconds that compiling takes, and seconds an image afterwards."""
+    way.arrange(model)
+    run = torch.compile(model, dynamic=False)
+    given = [(way.images(image.to(device)), d if d is None else d.to(device)) for image, d in inputs]
+    times = []
+    with torch.inference_mode(), way.active(device):
+        for image, d in [given[0], *given, *given]:
+            began = time.perf_counter()
+            float(run(image, d).sum())
+            times.append(time.perf_counter() - began)
+    return times[0], min(times[1:]) / len(given[0][0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    cuda = torch.cuda.is_available()
+    parser.add_argument("models", nargs="*", default=list_detectors(), metavar="MODEL")
+    parser.add_argument("--device", default="cuda" if cuda else "cpu")
+    parser.add_argument("--batch", type=int, default=64 if cuda else 8)
+    parser.add_argument("--batches", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--compile", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    device = torch.device(given.device)
+    print(f"{device.type}, batches of {given.batch}, {given.threads} threads, tolerance {TOLERANCE:g}")
+    print(f"{'detector':18}{'input':>6}  {'arithmetic':26}{'images/s':>10}{'ratio':>8}{'score diff':>12}")
+    for name in given.models:
+        size = create_detector(name).spec.input_size
+        inputs = made(size, given.batch, given.batches)
+        model = build(name, inputs, device)
+        trials = try_all(model, inputs, device, ARITHMETICS)
+        best = fastest(trials)
+        for trial in trials:
+            star = "*" if trial is best else " "
+            speed, ratio = 1 / trial.seconds, trials[0].seconds / trial.seconds
+            print(
+                f"{name:18}{size:6}  {trial.arithmetic:25}{star}{speed:10.2f}{ratio:8.2f}{trial.difference:12.1e}",
+                flush=True,
+            )
+        if given.compile:
+            took, seconds = compiled(model, inputs, device, Arithmetic.parse(best.arithmetic))
+            label = f"… compiled in {took:.0f} s"
+            print(
+                f"{name:18}{size:6}  {label:26}{1 / seconds:10.2f}{trials[0].seconds / seconds:8.2f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
