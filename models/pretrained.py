@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import urllib.request
 from collections.abc import Mapping
@@ -15,7 +16,9 @@ import safetensors
 import safetensors.torch
 import timm
 import torch
+from timm.layers import resample_abs_pos_embed
 from timm.models import adapt_input_conv
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ffpipe.models.errors import PretrainedError
@@ -33,8 +36,8 @@ def create_backbone(
 
     `pretrained`: None for random weights, a key of `TIMM_WEIGHTS` for timm's, else a safetensors FILE with timm's
     names (the classifier may be in it). More or fewer than three input channels take the pretrained first
-    convolution repeated and scaled by 3/C. `arguments` go to timm. Raises PretrainedError where weights cannot be
-    had or do not fit.
+    convolution repeated and scaled by 3/C; position embeddings of another grid than the model's are resampled.
+    `arguments` go to timm. Raises PretrainedError where weights cannot be had or do not fit.
     """
     arguments = {**arguments, "num_classes": 0, "global_pool": "", "in_chans": in_channels}
     if pretrained in TIMM_WEIGHTS:
@@ -107,6 +110,8 @@ def _load_file(model: nn.Module, name: str, path: Path, in_channels: int) -> Non
     cfg = timm.get_pretrained_cfg(name)
     weights = {key: value.float() if value.is_floating_point() else value for key, value in found.items()}
     weights = {key: value for key, value in weights.items() if not key.startswith(cfg.classifier + ".")}
+    if isinstance(model, VisionTransformer):
+        weights = _fit_positions(model, weights)
     first = f"{cfg.first_conv}.weight"
     if first in weights and weights[first].ndim == 4 and weights[first].shape[1] == 3:
         weights[first] = adapt_input_conv(in_channels, weights[first])
@@ -114,6 +119,22 @@ def _load_file(model: nn.Module, name: str, path: Path, in_channels: int) -> Non
     if difference:
         raise PretrainedError(f"{path} does not hold weights of {name}: {difference}")
     model.load_state_dict(weights)
+
+
+def _fit_positions(model: VisionTransformer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights with position embeddings resampled from their square grid to the model's, as timm does it.
+
+    Embeddings of another width or no square grid stay, to be told as a difference.
+    """
+    found, expected = weights.get("pos_embed"), model.pos_embed
+    if found is None or expected is None or found.ndim != 3 or found.shape[2] != expected.shape[2]:
+        return dict(weights)
+    prefix = 0 if model.no_embed_class else model.num_prefix_tokens
+    side = math.isqrt(max(found.shape[1] - prefix, 0))
+    if side == 0 or side**2 + prefix != found.shape[1]:
+        return dict(weights)
+    grid = list(model.patch_embed.grid_size)
+    return {**weights, "pos_embed": resample_abs_pos_embed(found, grid, [side, side], prefix)}
 
 
 def describe_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], limit: int = 5) -> str:

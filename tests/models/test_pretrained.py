@@ -140,3 +140,60 @@ def test_weights_published_at_an_address_are_looked_for_there(monkeypatch, tmp_p
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / name).touch()
     assert pretrained.pretrained_available("legacy_xception")
+
+
+VIT = "vit_base_patch14_dinov2"
+NARROW = {"embed_dim": 24, "depth": 1, "num_heads": 2}
+
+
+def test_position_embeddings_are_resampled_as_timm_does_it(tmp_path):
+    torch.manual_seed(3)
+    source = timm.create_model(VIT, **NARROW)
+    assert source.pos_embed.shape == (1, 1370, 24)
+    path = tmp_path / "dinov2.safetensors"
+    safetensors.torch.save_file(source.state_dict(), path)
+    found = pretrained.create_backbone(VIT, path, img_size=252, **NARROW).state_dict()
+    expected = timm.create_model(
+        VIT,
+        pretrained=True,
+        pretrained_cfg_overlay={"file": str(path)},
+        num_classes=0,
+        global_pool="",
+        img_size=252,
+        **NARROW,
+    ).state_dict()
+    assert found["pos_embed"].shape == (1, 18 * 18 + 1, 24)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
+def test_position_embeddings_of_the_model_s_own_grid_stay(tmp_path):
+    source = timm.create_model(VIT, img_size=56, **NARROW)
+    safetensors.torch.save_file(source.state_dict(), tmp_path / "dinov2.safetensors")
+    found = pretrained.create_backbone(VIT, tmp_path / "dinov2.safetensors", img_size=56, **NARROW)
+    assert torch.equal(found.get_parameter("pos_embed"), source.pos_embed)
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((1, 13, 24), "(1, 13, 24)"),
+        ((1, 0, 24), "(1, 0, 24)"),
+        ((1, 50, 48), "(1, 50, 48)"),
+        ((24,), "(24,)"),
+    ],
+)
+def test_position_embeddings_that_do_not_fit_are_told(tmp_path, shape, told):
+    state = timm.create_model(VIT, img_size=56, **NARROW).state_dict() | {"pos_embed": torch.zeros(shape)}
+    safetensors.torch.save_file(state, tmp_path / "odd.safetensors")
+    with pytest.raises(PretrainedError) as caught:
+        pretrained.create_backbone(VIT, tmp_path / "odd.safetensors", img_size=56, **NARROW)
+    assert f"pos_embed is float32 {told} instead of float32 (1, 17, 24)" in str(caught.value)
+
+
+def test_weights_without_position_embeddings_say_so(tmp_path):
+    state = timm.create_model(VIT, img_size=56, **NARROW).state_dict()
+    del state["pos_embed"]
+    safetensors.torch.save_file(state, tmp_path / "odd.safetensors")
+    with pytest.raises(PretrainedError, match="1 missing: pos_embed"):
+        pretrained.create_backbone(VIT, tmp_path / "odd.safetensors", img_size=56, **NARROW)
