@@ -3,7 +3,8 @@
 if __name__ != "ffpipe.models":
     raise ImportError(f"import ffpipe.models, not {__name__}: the folder is part of the ffpipe package")
 
-from ffpipe.models import fssnet as fssnet  # each registers its detectors
+from ffpipe.models import faclue as faclue  # each registers its detectors
+from ffpipe.models import fssnet as fssnet
 from ffpipe.models import sfcl_hcmf as sfcl_hcmf
 from ffpipe.models import sffb as sffb
 from ffpipe.models.registry import create_detector, detector_info, list_detectors

@@ -23,17 +23,26 @@ class EfficientNetTrunk(nn.Module):
     """An EfficientNet without classifier, to be run stage by stage.
 
     `shallow_channels` is the width at stride 8 (B4: 56), `stage_channels` that of each of the 7 stages (B0: 16, 24,
-    40, 80, 112, 192, 320), `channels` that of the last map (B4: 1792).
+    40, 80, 112, 192, 320), `channels` that of the last map (B4: 1792). Without head the last map is that of stage 7.
     """
 
     net: Any  # timm's modules are not annotated
 
-    def __init__(self, name: str, pretrained: str | Path | None = None, in_channels: int = 3) -> None:
+    def __init__(
+        self,
+        name: str,
+        pretrained: str | Path | None = None,
+        in_channels: int = 3,
+        with_head: bool = True,
+    ) -> None:
         super().__init__()
         self.net = create_backbone(EFFICIENTNETS[name], pretrained, in_channels)
         self.stage_channels: tuple[int, ...] = tuple(_width(stage) for stage in self.net.blocks)
         self.shallow_channels: int = self.stage_channels[_STRIDE_8_STAGE - 1]
         self.channels: int = self.net.num_features
+        if not with_head:
+            self.net.conv_head, self.net.bn2 = nn.Identity(), nn.Identity()
+            self.channels = self.stage_channels[-1]
 
     def stem(self, image: Tensor) -> Tensor:
         """(B,C,H,W) -> (B,stem width,ceil(H/2),ceil(W/2))."""
@@ -46,7 +55,7 @@ class EfficientNetTrunk(nn.Module):
         return x
 
     def head(self, x: Tensor) -> Tensor:
-        """Last stage's map -> (B,channels,h,w)."""
+        """Last stage's map -> (B,channels,h,w); the map itself where the trunk has no head."""
         return torch.as_tensor(self.net.bn2(self.net.conv_head(x)))
 
     def shallow(self, image: Tensor) -> Tensor:

@@ -34,9 +34,10 @@ class OptionInfo:
             if number is None or number not in self.allowed:
                 raise ValueError(f"option {name}={value!r}: {self.describe()} is allowed")
             return number
-        if value not in self.allowed:
+        text = str(value) if isinstance(value, str | int) else None  # names of digits may come as numbers
+        if text not in self.allowed:
             raise ValueError(f"option {name}={value!r}: {self.describe()} is allowed")
-        return str(value)
+        return text
 
     def describe(self) -> str:
         """What is allowed, in words."""

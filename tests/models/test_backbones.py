@@ -24,6 +24,19 @@ def test_the_efficientnet_cut_is_at_stride_8_and_loses_nothing():
     assert widths == list(trunk.stage_channels) == [16, 24, 40, 80, 112, 192, 320]
 
 
+def test_an_efficientnet_without_head_ends_after_stage_7():
+    torch.manual_seed(0)
+    whole = backbones.EfficientNetTrunk("efficientnet-b0").eval()
+    torch.manual_seed(0)
+    trunk = backbones.EfficientNetTrunk("efficientnet-b0", with_head=False).eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(trunk(image), whole.stages(whole.stem(image), 1, 7))
+    count, fewer = (sum(p.numel() for p in net.parameters()) for net in (whole, trunk))
+    assert trunk.channels == 320
+    assert count - fewer == 320 * 1280 + 2 * 1280  # the 1x1 convolution and its BatchNorm
+
+
 def test_the_xception_trunk_is_timm_s():
     torch.manual_seed(0)
     reference = timm.create_model("legacy_xception", num_classes=0, global_pool="").eval()

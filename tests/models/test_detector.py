@@ -32,6 +32,11 @@ def test_names_say_what_is_allowed(value):
         SWITCH.check("switch", value)
 
 
+@pytest.mark.parametrize("value", [3, "3"])
+def test_names_of_digits_come_as_numbers_or_text(value):
+    assert OptionInfo("5", ("3", "5"), "a kernel").check("kernel", value) == "3"
+
+
 def test_resolving_fills_defaults():
     spec = DetectorSpec("x", "", "", 64, options={"size": SIZE, "switch": SWITCH})
     assert spec.resolve({"switch": "off"}) == {"size": 64, "switch": "off"}
