@@ -14,6 +14,8 @@ Noted: a softmax over 320 channels weighs M with 1/320 on average, so that the s
 Noted: the streams end after stage 7 as eq 6 says, without EfficientNet's last 1x1 convolution.
 Noted: BatchNorm in eq 6 is over pooled vectors, so that training needs two images.
 Noted: the first BatchNorm's shift of fa_kernel=1+1 is cancelled by the second, so it is frozen.
+Noted: with rfce=none the last BatchNorm's shift of the guiding stream is cancelled in the same way by eq 6's gate, as
+    are in any EfficientNet those before a stage's first convolution; they are kept, since distillation reads the map.
 Noted: the modules that table 3 puts in place of these are built as this paper describes them, see faclue_variants.
 """
 
@@ -188,7 +190,6 @@ _OPTIONS = {
         "convolutions of FA, where fae is both, global or local (table 4)",
     ),
 }
-_ENHANCEMENTS: dict[str, Callable[[int], nn.Module]] = {"rfce": RFCE, "rfam": RFAM, "mem": MEM}
 
 
 def _frequency_input(kind: str, kernels: str, size: int) -> tuple[nn.Module, int]:
@@ -202,6 +203,12 @@ def _frequency_input(kind: str, kernels: str, size: int) -> tuple[nn.Module, int
     if kind == "band-gather":
         return BandGather(), STREAM_CHANNELS
     return FAE(kernels), STREAM_CHANNELS
+
+
+def _enhancement(kind: str, channels: int) -> nn.Module:
+    """What both streams pass after a section that ends with `channels`."""
+    modules: dict[str, Callable[[int], nn.Module]] = {"rfce": RFCE, "rfam": RFAM, "mem": MEM}
+    return modules[kind](channels) if kind in modules else NoEnhancement()
 
 
 @register("faclue")
@@ -232,8 +239,7 @@ class FAClue(Detector):
         self.rgb = EfficientNetTrunk(_BACKBONE, pretrained, with_head=False)
         self.freq = EfficientNetTrunk(_BACKBONE, pretrained, in_channels, with_head=False)
         widths = [self.rgb.stage_channels[last - 1] for _, last in _SECTIONS]  # 24, 80, 320
-        enhancement = _ENHANCEMENTS.get(chosen["rfce"], lambda _: NoEnhancement())
-        self.enhance = nn.ModuleList(enhancement(width) for width in widths)
+        self.enhance = nn.ModuleList(_enhancement(chosen["rfce"], width) for width in widths)
         self.map_rgb, self.map_freq = nn.Identity(), nn.Identity()
         channels = self.rgb.channels
         self.fga = Addition() if chosen["fga"] == "none" else FGA(channels, chosen["fga"] == "rga")

@@ -49,8 +49,9 @@ class BandGather(nn.Module):
 
     def gather(self, ycbcr: Tensor) -> Tensor:
         """(B,3,8h,8w) -> (B,192,h,w) in float32: colour by colour the 64 frequencies, row by row."""
-        pixels = functional.pixel_unshuffle(ycbcr, spectral.BLOCK)  # (B,192,h,w)
-        blocks = pixels.unflatten(1, (_COLOURS, spectral.BLOCK, spectral.BLOCK)).permute(0, 1, 4, 5, 2, 3)
+        batch, colours, height, width = ycbcr.shape
+        side = spectral.BLOCK
+        blocks = ycbcr.reshape(batch, colours, height // side, side, width // side, side).transpose(3, 4)
         coefficients = spectral.full_dct(blocks)  # (B,3,h,w,8,8)
         return coefficients.permute(0, 1, 4, 5, 2, 3).flatten(1, 3)
 

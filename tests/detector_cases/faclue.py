@@ -10,7 +10,7 @@ CASES = {
         small={"input_size": 96},
         # By hand:
         #   EfficientNet-B0 5,288,548 without classifier (1000 x 1281), last convolution (320 x 1280) and its
-        #     BatchNorm (2 x 1280) = 3,595,388 a stream; three more input channels of the frequency stem 3 x 32 x 9 = 864
+        #     BatchNorm (2 x 1280) = 3,595,388 a stream; three more channels into the frequency stem: 3 x 32 x 9 = 864
         #   FA, twice: 2 x 49 + BatchNorm 2 = 100
         #   RFCE after stages of 24, 80 and 320 channels: both domains C x 1 + BatchNorm 2
         #     2 x (26 + 82 + 322) = 860

@@ -6,47 +6,10 @@ import numpy as np
 import pytest
 import scipy.special
 import torch
-from torch import nn
+from layer_reference import batch_norm, conv1x1, draw, n, randomised
 
 from ffpipe.models import create_detector
 from ffpipe.models.sfcl_hcmf import FAAE, HCMA, SBCM, Concatenation, SidaGate
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    """In eval mode, with every parameter and running statistic away from its default."""
-    random = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.2)
-        for name, buffer in module.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.copy_(torch.randn(buffer.shape, generator=random) * 0.3)
-            elif name.endswith("running_var"):
-                buffer.copy_(torch.rand(buffer.shape, generator=random) + 0.5)
-    return module.eval()
-
-
-def n(tensor: torch.Tensor | None) -> np.ndarray:
-    assert tensor is not None
-    return tensor.detach().double().numpy()
-
-
-def batch_norm(x: np.ndarray, norm: nn.Module) -> np.ndarray:
-    """Channels on axis 1."""
-    shape = (1, -1, *(1,) * (x.ndim - 2))
-    mean, var, weight, bias = (
-        n(getattr(norm, key)).reshape(shape) for key in ("running_mean", "running_var", "weight", "bias")
-    )
-    return (x - mean) / np.sqrt(var + 1e-5) * weight + bias
-
-
-def conv1x1(x: np.ndarray, conv: nn.Module) -> np.ndarray:
-    out = np.einsum("oc,bc...->bo...", n(conv.weight).reshape(conv.weight.shape[0], -1), x)
-    return out if conv.bias is None else out + n(conv.bias).reshape(1, -1, *(1,) * (x.ndim - 2))
-
-
-def draw(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_sbcm_convolves_bands_and_flattens_channel_major_eq_9():
