@@ -110,7 +110,8 @@ class FAE(nn.Module):
     def __init__(self, kernels: str, halves: tuple[str, ...] = ("global", "local")) -> None:
         super().__init__()
         kinds = {"global": GlobalAttention, "local": LocalAttention}
-        self.halves = nn.ModuleDict({half: kinds[half](kernels) for half in halves})
+        # "global" alone is no attribute that traced code could spell.
+        self.halves = nn.ModuleDict({f"{half}_half": kinds[half](kernels) for half in halves})
 
     def forward(self, ycbcr: Tensor) -> Tensor:
         """(B,3,16p,16q) -> (B,6,16p,16q) of both halves, (B,3,16p,16q) of one; float32."""

@@ -79,12 +79,12 @@ def test_extractor_eq_2():
     fae = randomised(FAE("7"))
     image = ycbcr(48, 32)
     x = n(image)
-    whole = idct(attended(dct(x), fae.halves["global"].fa))
+    whole = idct(attended(dct(x), fae.halves["global_half"].fa))
     patched = np.empty_like(x)
     for top in range(0, 48, 16):
         for left in range(0, 32, 16):
             patch = np.s_[:, :, top : top + 16, left : left + 16]
-            patched[patch] = idct(attended(dct(x[patch]), fae.halves["local"].fa))
+            patched[patch] = idct(attended(dct(x[patch]), fae.halves["local_half"].fa))
     np.testing.assert_allclose(n(fae(image)), np.concatenate((whole, patched), 1), atol=1e-4)
 
 
@@ -107,7 +107,7 @@ def test_one_attention_serves_all_patches():
 @pytest.mark.parametrize(("fae", "parts"), [("both", 2), ("global", 1), ("local", 1)])
 def test_the_extractor_has_the_halves_asked_for(fae, parts):
     module = build(fae=fae).fae
-    assert [*module.halves] == (["global", "local"] if fae == "both" else [fae])
+    assert [*module.halves] == [f"{half}_half" for half in (("global", "local") if fae == "both" else (fae,))]
     assert module(ycbcr(64, 64)).shape == (2, 3 * parts, 64, 64)
     attentions = [child for child in module.modules() if isinstance(child, FA)]
     assert len(attentions) == parts, "global and local coefficients have their own FA"
