@@ -32,7 +32,17 @@ CLIPS = (
 def ffpipe(*words: str, workspace: Path) -> tuple[Any, float]:
     """What a command prints as JSON, and the seconds it took. Its lines for people go to standard error."""
     began = time.perf_counter()
-    command = [sys.executable, "-m", "ffpipe", *words, "--engine", "local", "--workspace", str(workspace), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "ffpipe",
+        *words,
+        "--engine",
+        "local",
+        "--workspace",
+        str(workspace),
+        "--json",
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode not in (0, 3):
         raise SystemExit(f"{' '.join(words)} ended with {done.returncode}")
@@ -41,7 +51,11 @@ def ffpipe(*words: str, workspace: Path) -> tuple[Any, float]:
 
 def teacher(name: str, finished: dict[str, str]) -> list[str]:
     """What a student needs beside the quick recipe: a finished run of the detector that it is the student of."""
-    return ["--teacher", finished[name.removesuffix("-kd")]] if "knowledge" in detector_info(name).options else []
+    return (
+        ["--teacher", finished[name.removesuffix("-kd")]]
+        if "knowledge" in detector_info(name).options
+        else []
+    )
 
 
 def row(name: str, workspace: Path, clips: list[str], finished: dict[str, str]) -> str:
@@ -54,7 +68,15 @@ def row(name: str, workspace: Path, clips: list[str], finished: dict[str, str]) 
     frame = trained["metrics"]["validation"]["frame"] or {"auc": None}
     out = workspace / f"{name}.parquet"
     rows, scoring = ffpipe(
-        "score", *clips, "--weights", trained["model"], "--frames", "8", "--out", str(out), workspace=workspace
+        "score",
+        *clips,
+        "--weights",
+        trained["model"],
+        "--frames",
+        "8",
+        "--out",
+        str(out),
+        workspace=workspace,
     )
     ended = ", ".join(f"{count} {status}" for status, count in Counter(r["status"] for r in rows).items())
     options = json.loads((Path(trained["model"]) / "config.json").read_text())["options"]
@@ -67,7 +89,9 @@ def row(name: str, workspace: Path, clips: list[str], finished: dict[str, str]) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     data = Path(os.environ.get("FFPIPE_TEST_DATA", "."))
     parser.add_argument("models", nargs="*", default=list_detectors(), metavar="MODEL")
     parser.add_argument("--source", type=Path, default=data / "ffpp-sample")
@@ -79,7 +103,10 @@ def main() -> None:
         workspace, finished = Path(folder), {}
         ffpipe("extract", str(given.source), workspace=workspace)
         titles = ("M param.", "faces/s", "first", "last", "AUC", "train s", "score s")
-        print(f"{'detector':18}" + "".join(f"{t:>{w}}" for t, w in zip(titles, (9, 10, 9, 9, 8, 9, 9), strict=True)))
+        print(
+            f"{'detector':18}"
+            + "".join(f"{t:>{w}}" for t, w in zip(titles, (9, 10, 9, 9, 8, 9, 9), strict=True))
+        )
         for name in given.models:
             print(row(name, workspace, given.clips, finished), flush=True)
 
