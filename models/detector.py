@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 LABELS = ("real", "fake")  # order of the logits; score = softmax(logits)[:, 1]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)  # mean and deviation that Xception's published weights were trained with
 
 OptionValue = str | int
 
@@ -67,9 +68,10 @@ class DetectorSpec:
     `input_size` is the side of the square input in pixels; an instance's spec has the size it was built with.
     `mean` and `std` are applied inside `forward`, to RGB in [0,1]. `needs_sida`: forward needs D (B,2304).
     `gradcam_layers` are dotted names of modules whose output maps (B,C,h,w) suit Grad-CAM, the first being the
-    default. `prefusion` names the modules whose outputs are the spatial and the frequency map (B,C,h,w) that the
-    detector fuses, and `fused` the one that puts out what they are fused to; detectors without have no such maps
-    and cannot be distilled. Modules are called in each forward pass, also where an option makes them do nothing.
+    default; none where a detector has no maps. `prefusion` names the modules whose outputs are the spatial and the
+    frequency map (B,C,h,w) that the detector fuses, and `fused` the one that puts out what they are fused to, where
+    that is a map; detectors without have no such maps and cannot be distilled. Modules are called in each forward
+    pass, also where an option makes them do nothing.
     """
 
     name: str
@@ -119,8 +121,17 @@ class Detector(nn.Module):
         """Logits (B,2) of float RGB (B,3,S,S) in [0,1] and D (B,2304)."""
         raise NotImplementedError
 
+    def fit_statistics(self, sida: Iterable[Tensor]) -> None:
+        """Set what is measured on training data rather than learnt; called once, before training.
+
+        `sida` has the D of the training faces in batches (n,2304), not augmented. What is set belongs to the state
+        dict. Nothing is done here, and `sida` not read: most detectors measure nothing.
+        """
+
     def gradcam_layer(self) -> nn.Module:
-        """The module whose output map Grad-CAM weights by default."""
+        """The module whose output map Grad-CAM weights by default; ValueError for a detector without maps."""
+        if not self.spec.gradcam_layers:
+            raise ValueError(f"{self.spec.name} has no map that Grad-CAM could weight")
         return self.get_submodule(self.spec.gradcam_layers[0])
 
     def check_input(self, image: Tensor, sida: Tensor | None) -> None:

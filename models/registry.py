@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ffpipe.models.detector import Detector, DetectorSpec
+from ffpipe.models.errors import PretrainedError
 
 _DETECTORS: dict[str, type[Detector]] = {}
 
@@ -42,9 +43,11 @@ def create_detector(name: str, pretrained: str | Path | None = None, **options: 
 
     `pretrained`: None for random weights, "imagenet" for timm's own, else a local safetensors file of the backbone.
     ValueError for an unknown name, option or value, saying what is allowed; PretrainedError (a ValueError) where
-    pretrained weights cannot be had or do not fit.
+    pretrained weights cannot be had or do not fit, or the detector has no backbone to take them.
     """
     cls = _find(name)
+    if pretrained is not None and not cls.spec.pretrained:
+        raise PretrainedError(f"{name} has no backbone that takes pretrained weights: --pretrained none")
     resolved = cls.spec.resolve(options)
     return cls(pretrained=pretrained, **resolved)
 

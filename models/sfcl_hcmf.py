@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from ffpipe.models import spectral
 from ffpipe.models.backbones import EFFICIENTNETS, XCEPTIONS, EfficientNetTrunk, XceptionTail
+from ffpipe.models.cross_attention import CrossAttention
 from ffpipe.models.detector import Detector, DetectorSpec, Normalise, OptionInfo, OptionValue
 from ffpipe.models.registry import register
 from ffpipe.models.sida import SIDA_SIZE, compress_sida
@@ -70,27 +71,15 @@ class CoefficientNorm(nn.Module):
         return x.view(coefficients.shape)  # (B,3,64,h,w)
 
 
-class FAAE(nn.Module):
-    """Frequency-Aware Attention Enhancement, eq 10-13, per channel as in F3-Net's cross attention."""
+class FAAE(CrossAttention):
+    """Frequency-Aware Attention Enhancement: eq 10-12 are the attention, eq 13 what it weights."""
 
     def __init__(self, spatial: int, spectral_channels: int = COEFFICIENT_CHANNELS) -> None:
-        super().__init__()
-        self.query_f = nn.Conv2d(spectral_channels, spatial, 1)
-        self.query_s = nn.Conv2d(spatial, spatial, 1)
-        self.key_f = nn.Conv2d(spectral_channels, spatial, 1, bias=False)
-        self.key_s = nn.Conv2d(spatial, spatial, 1, bias=False)
+        super().__init__(spatial, spectral_channels)
         self.conv_f = nn.Conv2d(spectral_channels, spatial, 1)
         self.conv_s = nn.Conv2d(spatial, spatial, 1, bias=False)
         self.norm = nn.BatchNorm2d(spatial)
         self.gamma = nn.Parameter(torch.zeros(()))
-
-    def attention(self, x_s: Tensor, x_f: Tensor) -> Tensor:
-        """Eq 10-12: alpha (B,C,h,h), softmax over the last axis, in float32."""
-        query = torch.cat((self.query_f(x_f), self.query_s(x_s)), 3)  # (B,C,h,2w)
-        key = torch.cat((self.key_f(x_f), self.key_s(x_s)), 3)  # (B,C,h,2w)
-        with spectral.exact_float32(x_s.device):
-            energy = query.float() @ key.float().transpose(2, 3)  # (B,C,h,h)
-            return torch.softmax(energy / math.sqrt(query.shape[3]), 3)
 
     def forward(self, x_s: Tensor, x_f: Tensor) -> Tensor:
         """X_S (B,C,h,w) and X_f (B,192,h,w), square maps -> Y_S (B,C,h,w), eq 13."""

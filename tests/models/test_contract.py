@@ -126,7 +126,11 @@ def test_spec_names_modules_that_exist(name):
     model = small(name)
     for layer in model.spec.gradcam_layers:
         model.get_submodule(layer)
-    assert model.gradcam_layer() is model.get_submodule(model.spec.gradcam_layers[0])
+    if model.spec.gradcam_layers:
+        assert model.gradcam_layer() is model.get_submodule(model.spec.gradcam_layers[0])
+    else:
+        with pytest.raises(ValueError, match=f"{name} has no map"):
+            model.gradcam_layer()
 
 
 @every_detector
