@@ -11,5 +11,6 @@ CASES = {
         maps={"standardise": (2304,)},
         ablations=(),
         sizes=(64,),
+        rate=1e-2,
     ),
 }
