@@ -102,13 +102,8 @@ class XceptionTrunk(nn.Module):
     """Xception without classifier, cut where two streams meet.
 
     `flow_channels` is the width of the middle flow (728), `exit_channels` that of block 12 (1024), `channels` that
-<<<<<<< HEAD
     of the last map (2048). `stem_stride` is that of the first convolution. PretrainedError where `pretrained` is
     asked of a small one.
-=======
-    of the last map (2048). `stem_stride` is that of the first convolution. Raises PretrainedError for weights of
-    the small one, which has none, and as `create_backbone` does.
->>>>>>> 9bdda06 (Add the baselines: plain backbones, Meso4, F3-Net and logistic regression on D; let a detector fit statistics, and refuse weights where nothing takes them)
     """
 
     def __init__(
@@ -121,11 +116,7 @@ class XceptionTrunk(nn.Module):
         super().__init__()
         widths = XCEPTIONS[name]
         if pretrained is not None and name != "xception":
-<<<<<<< HEAD
             raise PretrainedError(f"{name} has random weights only: give --pretrained none")
-=======
-            raise PretrainedError(f"{name} has no pretrained weights: --pretrained none")
->>>>>>> 9bdda06 (Add the baselines: plain backbones, Meso4, F3-Net and logistic regression on D; let a detector fit statistics, and refuse weights where nothing takes them)
         stem, blocks, tail = (
             _timm_parts(pretrained, in_channels) if name == "xception" else _parts(widths, in_channels)
         )

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from ffpipe.models import spectral
 from ffpipe.models.backbones import RESNETS, XCEPTIONS, ResNetTrunk, XceptionTrunk
 from ffpipe.models.detector import (
+    HALF,
     IMAGENET_MEAN,
     IMAGENET_STD,
     Detector,
@@ -44,7 +45,6 @@ from ffpipe.models.registry import register
 
 REDUCTION, NARROWEST = 16, 32  # of eq 5's layer, as in SK attention
 GRID = 4  # blocks of the chunked fusion along each axis
-_HALF = (0.5, 0.5, 0.5)
 
 
 class Summation(nn.Module):
@@ -135,8 +135,8 @@ class SFFB(Detector):
         summary="two Xceptions, one on three DCT bands, fused by channel attention before a common exit flow",
         paper=_PAPER,
         input_size=256,
-        mean=_HALF,
-        std=_HALF,
+        mean=HALF,
+        std=HALF,
         pretrained=("imagenet",),
         gradcam_layers=("exit", "fusion"),
         prefusion=("spatial", "frequency"),
@@ -148,7 +148,7 @@ class SFFB(Detector):
         super().__init__()
         self.options = type(self).spec.resolve(options)
         backbone = str(self.options["backbone"])
-        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if backbone in RESNETS else (_HALF, _HALF)
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if backbone in RESNETS else (HALF, HALF)
         self.spec = dataclasses.replace(
             type(self).spec, input_size=int(self.options["input_size"]), mean=mean, std=std
         )

@@ -52,14 +52,16 @@ def loss_of(model: Detector, images: Tensor, sida: Tensor) -> Tensor:
 
 
 def settled(model: Detector) -> Detector:
-    """In eval mode, with running statistics of faces alone: their starting values would flatten a deep network."""
+    """In eval mode, with the running statistics of the very faces that are shown next.
+
+    Those of others, or their starting values, add up over a deep random network until it is flat or chaotic.
+    """
     model.train()
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum = None  # an average in which all batches weigh the same
+            module.momentum = 1.0
     with torch.no_grad():
-        for seed in range(3):
-            model(*faces(model, 8, seed + 100))
+        model(*faces(model, 8))
     return model.eval()
 
 
@@ -203,12 +205,12 @@ def test_other_input_sizes(name, size):
 @every_detector
 def test_bfloat16_autocast_gives_finite_logits_near_float32(name):
     model = settled(small(name))
-    images, sida = faces(model, 4)
+    images, sida = faces(model, 8)
     with torch.no_grad():
         exact = model(images, sida).softmax(1)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             hurried = model(images, sida).float().softmax(1)
-    torch.testing.assert_close(hurried, exact, atol=0.05, rtol=0)
+    torch.testing.assert_close(hurried, exact, atol=CASES[name].bfloat16, rtol=0)
 
 
 @every_detector
