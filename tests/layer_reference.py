@@ -51,8 +51,7 @@ def conv2d(x: np.ndarray, conv: nn.Module) -> np.ndarray:
     """(B,C,h,w) with zeros around it, stride 1, by SciPy."""
     weight = n(conv.weight)
     assert conv.stride == (1, 1) and conv.padding == tuple(side // 2 for side in weight.shape[2:])
-    assert conv.bias is None
-    return np.stack(
+    out = np.stack(
         [
             [
                 sum(
@@ -64,3 +63,4 @@ def conv2d(x: np.ndarray, conv: nn.Module) -> np.ndarray:
             for image in x
         ]
     )
+    return out if conv.bias is None else out + n(conv.bias)[:, None, None]

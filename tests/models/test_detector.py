@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
+import torch
 
 from ffpipe.models import create_detector, detector_info, list_detectors
 from ffpipe.models.detector import Detector, DetectorSpec, OptionInfo
@@ -77,3 +78,12 @@ def test_errors_can_be_pickled(error):
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert type(copy) is type(error)
     assert copy.args == error.args
+
+
+def test_most_detectors_measure_nothing_on_training_data():
+    faces = iter([torch.zeros(2, 2304)])
+    model = create_detector("meso4", input_size=32)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.fit_statistics(faces)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert len(list(faces)) == 1, "D was read for nothing"
