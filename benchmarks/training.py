@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ffpipe.models import create_detector
-from ffpipe.pipeline.recipes import RECIPES
+from ffpipe.pipeline.recipe_book import RECIPES
 
 Times = list[tuple[float, float]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -160,26 +161,22 @@ def score(
 
 @app.command()
 def models(
-    name: Annotated[str | None, typer.Argument(help="A detector, to see its options.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A detector, to see all of it.", metavar="NAME")] = None,
+    json_output: JsonOption = False,
 ) -> None:
-    """List the detectors, or describe one: paper, options, input size."""
-    from ffpipe.models import detector_info, list_detectors
+    """List the detectors, or describe one: paper, input, size, options with the paper's tables, both recipes."""
+    from ffpipe.models import list_detectors
+    from ffpipe.pipeline import model_help
 
+    columns = shutil.get_terminal_size().columns
     if name is None:
-        for known in list_detectors():
-            info = detector_info(known)
-            typer.echo(f"{known:16} {info.input_size} px  {info.summary}")
-        typer.echo("ffpipe models NAME describes one")
-        return
-    if name not in list_detectors():
+        typer.echo(json.dumps(model_help.list_json()) if json_output else model_help.list_text(columns))
+    elif name not in list_detectors():
         raise UsageError(f"no detector is called {name!r}; known are: {', '.join(list_detectors())}")
-    info = detector_info(name)
-    typer.echo(
-        f"{info.name}: {info.summary}\npaper: {info.paper}\ninput: {info.input_size} x {info.input_size} RGB"
-    )
-    typer.echo("options, as --set model.KEY=VALUE:")
-    for key, option in info.options.items():
-        typer.echo(f"  {key} = {option.default}  ({option.describe()}) {option.help}")
+    else:
+        typer.echo(
+            json.dumps(model_help.model_json(name)) if json_output else model_help.model_text(name, columns)
+        )
 
 
 @app.command()

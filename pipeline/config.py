@@ -14,6 +14,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from ffpipe.manifests.errors import UsageError
+from ffpipe.pipeline.optimiser_names import OptimiserName, ScheduleName
 from ffpipe.stages.decode import Limits
 
 EngineName = Literal["auto", "local", "ray"]
@@ -230,14 +231,43 @@ class TrainConfig(JobConfig):
         default=(), description="Datasets in the workspace; default: the only labelled one."
     )
     quality: str | None = Field(default=None, description="Use only this quality (c0, c23, c40).")
-    recipe: Literal["auto", "paper", "quick"] = Field(default="auto", description="Set of training settings.")
-    pretrained: str | None = Field(default=None, description="Weights to start from: FILE, or 'none'.")
+    recipe: Literal["auto", "paper", "quick"] = Field(
+        default="auto", description="Set of training settings; `ffpipe models NAME` shows both."
+    )
+    pretrained: str | None = Field(
+        default=None, description="Weights to start from: FILE, published ones by name, or 'none'."
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the detector, as model.KEY=VALUE."
     )
     epochs: int | None = Field(default=None, ge=1, description="Epochs; default from the recipe.")
     batch_size: int | None = Field(default=None, ge=2, description="Faces per step; default from the recipe.")
-    learning_rate: float | None = Field(default=None, gt=0, description="Step size; default from the recipe.")
+    accumulate: int | None = Field(
+        default=None,
+        ge=1,
+        description="Steps per update, their gradients averaged; --batch-size 8 --accumulate 4 updates on 32 faces "
+        "in the memory of 8. Default from the recipe.",
+    )
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="Learning rate at the start; default from the recipe."
+    )
+    weight_decay: float | None = Field(
+        default=None, ge=0, description="Weight decay; default from the recipe."
+    )
+    optimiser: OptimiserName | None = Field(default=None, description="Optimiser; default from the recipe.")
+    momentum: float | None = Field(
+        default=None, ge=0, lt=1, description="Momentum of sgd; default from the recipe."
+    )
+    schedule: ScheduleName | None = Field(
+        default=None, description="Learning rate over the epochs; default from the recipe."
+    )
+    patience: Annotated[int, Field(ge=1)] | Literal["never"] | None = Field(
+        default=None,
+        description="Stop after N epochs without a better validation AUC; default from the recipe.",
+    )
+    augmentation: dict[str, Any] = Field(
+        default_factory=dict, description="Changes to the recipe's augmentation, as augmentation.KEY=VALUE."
+    )
     frames_per_video: int | None = Field(
         default=None, ge=1, description="Faces' frames per video; default from the recipe."
     )

@@ -7,21 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffpipe.models.detector import DetectorSpec
-from ffpipe.pipeline.recipes import Choice
-from ffpipe.pipeline.training_job import counted
+from ffpipe.pipeline.recipe_choice import Choice
+from ffpipe.pipeline.recipe_text import describe
 from ffpipe.stages.aggregate import Thresholds
+from ffpipe.stages.augment import Augmentation
 
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What the card tells. counts: of media and faces, as in metrics.json. frame: frame AUC with its interval.
+    """What the card tells.
 
+    workers: that trained together. counts: of media and faces, as in metrics.json. frame: frame AUC with its interval.
     arithmetic: by kind of device, what `arithmetic_choice.measure` found.
     """
 
     spec: DetectorSpec
     choice: Choice
     seed: int
+    workers: int
     datasets: tuple[str, ...]
     quality: str | None
     split: str
@@ -55,17 +58,19 @@ def write_card(facts: CardFacts) -> str:
 
 def _recipe(facts: CardFacts) -> str:
     recipe = facts.choice.recipe
-    options = ", ".join(f"{name}={value}" for name, value in sorted(recipe.options.items())) or "the defaults"
-    start = f"pretrained weights ({recipe.pretrained})" if recipe.pretrained else "random weights"
-    return (
-        f"{_sentence(facts.choice.line)}\n\n"
-        f"From {start}; {recipe.optimiser}, learning rate {recipe.learning_rate:g} ({recipe.schedule}), weight decay "
-        f"{recipe.weight_decay:g}, batch {recipe.batch_size}, up to {counted(recipe.epochs, 'epoch')}, up to "
-        f"{counted(recipe.frames_per_video, 'frame')} a video, input {facts.spec.input_size} x "
-        f"{facts.spec.input_size} pixels, seed {facts.seed}. Options: {options}. Faces of both classes are mirrored "
-        f"with probability {recipe.augmentation.horizontal_flip:g}; the statistics D of a mirrored face come from its "
-        "own pixels."
-    )
+    rows = describe(recipe, facts.spec.input_size, facts.workers)
+    lines = [f"- {topic[:1].upper()}{topic[1:]}: {text}." for topic, text in rows.items()]
+    lines.append(f"- Seed: {facts.seed}.")
+    if recipe.augmentation != Augmentation():
+        lines.append(
+            "- Faces of both classes are augmented alike"
+            + (
+                "; the statistics D of a changed face come from its own pixels."
+                if facts.spec.needs_sida
+                else "."
+            )
+        )
+    return f"{_sentence(facts.choice.line)}\n\n" + "\n".join(lines)
 
 
 def _data(facts: CardFacts) -> str:
@@ -163,7 +168,7 @@ def _limits(facts: CardFacts) -> str:
     if facts.choice.recipe.name == "quick":
         lines.insert(
             0,
-            "- The quick recipe is for trying the tool out: a small network from random weights. Do not rely on it.",
+            f"- The quick recipe is for trying the tool out: {facts.choice.recipe.summary}. Do not rely on it.",
         )
     return "\n".join(lines)
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from ffpipe.pipeline.engine import available_cores
 from ffpipe.pipeline.faces import FaceTable
 from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.output import Advance, Say
-from ffpipe.pipeline.recipes import Choice, choose_recipe
+from ffpipe.pipeline.recipe_choice import Choice, choose
 from ffpipe.pipeline.train_result import Run, TrainResult, finish
 from ffpipe.pipeline.training_data import TrainingMedia, choose_media, more_frames
 from ffpipe.pipeline.training_job import (
@@ -49,7 +48,7 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     """
     if config.num_workers > 1 and config.engine == "local":
         raise UsageError(f"--num-workers {config.num_workers} needs --engine ray")
-    choice = _choose(config)
+    choice = choose(config, _cuda(config))
     say(choice.line)
     media = choose_media(workspace, config.data, config.quality, choice.recipe.left_out, config.seed)
     say(_data_line(media))
@@ -98,18 +97,6 @@ def _forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         folder.parent.rmdir()
-
-
-def _choose(config: TrainConfig) -> Choice:
-    choice = choose_recipe(config.model, config.recipe, config.pretrained, config.options, _cuda(config))
-    given = {
-        "epochs": config.epochs,
-        "batch_size": config.batch_size,
-        "learning_rate": config.learning_rate,
-        "frames_per_video": config.frames_per_video,
-    }
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return Choice(replace(choice.recipe, **changes), choice.reason)
 
 
 def _cuda(config: TrainConfig) -> bool:
@@ -222,7 +209,7 @@ def _say_selection(
     if chosen.downscaled:
         notes.append(
             f"{chosen.downscaled} of {len(chosen.train)} training crops were larger than the store size: where such a "
-            "face is mirrored, its statistics come from the downscaled crop"
+            "face is augmented, its statistics come from the downscaled crop"
         )
     for note in notes:
         say(note)

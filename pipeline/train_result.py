@@ -19,7 +19,7 @@ from ffpipe.pipeline.faces import FaceTable, Rows, largest_per_frame
 from ffpipe.pipeline.loader import ShardFaces
 from ffpipe.pipeline.model_card import CardFacts, write_card
 from ffpipe.pipeline.output import Say
-from ffpipe.pipeline.recipes import Choice
+from ffpipe.pipeline.recipe_choice import Choice
 from ffpipe.pipeline.training_data import TrainingMedia
 from ffpipe.pipeline.training_job import Selection, TrainingJob, arithmetic_record, prepare, validation_logits
 from ffpipe.pipeline.validation import Logits, Validation
@@ -116,6 +116,7 @@ def _card_facts(
         spec=model.spec,
         choice=run.choice,
         seed=run.config.seed,
+        workers=run.config.num_workers,
         datasets=run.media.datasets,
         quality=run.config.quality,
         split=run.media.split,

@@ -23,7 +23,8 @@ from ffpipe.manifests.errors import UsageError
 from ffpipe.pipeline import training_state
 from ffpipe.pipeline.batches import Batch, TrainBatches
 from ffpipe.pipeline.objectives import Objective, Supervised
-from ffpipe.pipeline.optimisation import OptimiserName, ScheduleName, make_optimiser, make_schedule
+from ffpipe.pipeline.optimisation import make_optimiser, make_schedule
+from ffpipe.pipeline.optimiser_names import OptimiserName, ScheduleName
 from ffpipe.pipeline.training_pace import Pace
 from ffpipe.pipeline.training_state import Position
 from ffpipe.pipeline.validation import Validation, score_faces

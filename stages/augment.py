@@ -19,6 +19,12 @@ Vector = npt.NDArray[np.float32]
 
 #: Settings that are strengths of colour jitter, with the most that torchvision allows; the others are probabilities.
 STRENGTHS = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.5}
+_WORDS = {
+    "horizontal_flip": "mirrored",
+    "vertical_flip": "turned upside down",
+    "grayscale": "made grey",
+    "jitter": "jittered in colour",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +58,9 @@ class Augmentation:
 
     def describe(self) -> str:
         """What happens, in words; empty where nothing does."""
-        names = ("horizontal_flip", "vertical_flip", "grayscale", "jitter")
-        words = ("mirrored", "turned upside down", "made grey", "jittered in colour")
-        chances = asdict(self)
-        parts = [
-            f"{word} {chances[name]:g}" for name, word in zip(names, words, strict=True) if chances[name]
-        ]
-        strengths = ", ".join(f"{name} {chances[name]:g}" for name in STRENGTHS if chances[name])
+        values = asdict(self)
+        parts = [f"{word} with probability {values[name]:g}" for name, word in _WORDS.items() if values[name]]
+        strengths = ", ".join(f"{name} {values[name]:g}" for name in STRENGTHS if values[name])
         return ", ".join(parts) + (f" ({strengths})" if self.jitter and strengths else "")
 
 

@@ -8,7 +8,8 @@ from ffpipe.manifests.errors import UsageError
 from ffpipe.models import list_detectors
 from ffpipe.models.errors import PretrainedError
 from ffpipe.models.registry import create_detector
-from ffpipe.pipeline.recipes import RECIPES, choose_recipe
+from ffpipe.pipeline.recipe_book import RECIPES
+from ffpipe.pipeline.recipe_choice import choose_recipe
 
 
 class Builder:

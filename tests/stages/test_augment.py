@@ -218,6 +218,8 @@ def test_settings_out_of_range_are_refused_by_name(change):
 
 def test_it_is_described_in_words():
     assert Augmentation().describe() == ""
-    assert Augmentation(horizontal_flip=0.5).describe() == "mirrored 0.5"
+    assert Augmentation(horizontal_flip=0.5).describe() == "mirrored with probability 0.5"
     text = EVERYTHING.describe()
-    assert text.endswith("jittered in colour 0.5 (brightness 0.4, contrast 0.3, saturation 0.2, hue 0.1)")
+    assert text.endswith(
+        "jittered in colour with probability 0.5 (brightness 0.4, contrast 0.3, saturation 0.2, hue 0.1)"
+    )
