@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from media import make_face_clip
 
+from ffpipe.models import list_detectors
 from ffpipe.pipeline import cli
 
 COMMANDS = ("extract", "train", "score", "models", "datasets", "doctor", "demo", "purge")
@@ -70,12 +71,26 @@ def test_usage_errors_say_what_was_given_and_what_is_allowed(
     assert out == ""
 
 
-def test_models_and_datasets_list_what_is_registered(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "sfcl-hcmf" in run(capsys, "models")[1]
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_models_and_datasets_list_what_is_registered(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    listed = run(capsys, "models")[1]
+    assert all(name in listed for name in list_detectors())
     described = run(capsys, "models", "sfcl-hcmf")[1]
     assert all(option in described for option in ("sbcm", "sida", "faae", "hcma", "hcmf", "tokens"))
+    assert all(words in described for words in ("(table 3)", "Recipe paper", "Recipe quick", "parameters"))
+    assert max(len(line) for line in (listed + described).splitlines()) <= int(columns)
     listed = run(capsys, "datasets")[1]
     assert all(name in listed for name in ("ffpp", "folder", "unlabelled"))
+
+
+def test_models_are_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [entry["name"] for entry in json.loads(run(capsys, "models", "--json")[1])] == list_detectors()
+    described = json.loads(run(capsys, "models", "sfcl-hcmf", "--json")[1])
+    assert described["options"]["sida"]["allowed"] == ["on", "off"]
+    assert described["recipes"]["paper"]["epochs"] == 20
 
 
 def test_extract_prints_words_on_stderr_and_json_on_stdout(

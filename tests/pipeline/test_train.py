@@ -81,6 +81,30 @@ def test_a_run_ends_with_a_model_that_loads_and_says_what_it_is(workspace):
     assert workspace.newest_model() == result.directory
 
 
+def test_the_card_says_what_was_changed_in_the_recipe(workspace):
+    changes = {"vertical_flip": 0.25, "jitter": 1, "hue": 0.1}
+    result = _train(
+        workspace, epochs=1, batch_size=4, accumulate=3, optimiser="sgd", momentum=0.5, patience=2,
+        augmentation=changes,
+    )  # fmt: skip
+    card = (result.directory / "MODEL_CARD.md").read_text()
+    assert "12 faces an update: 4 faces x 3 accumulated batches" in card
+    assert "sgd, learning rate 0.01 (constant), momentum 0.5" in card
+    assert "up to 1 epoch, stopped after 2 without a better validation AUC" in card
+    assert (
+        "mirrored with probability 0.5, turned upside down with probability 0.25, jittered in colour" in card
+    )
+    assert "the statistics D of a changed face come from its own pixels" in card
+    assert "The quick recipe is for trying the tool out" in card
+    assert load(result.directory).config["recipe"]["accumulate"] == 3
+
+
+def test_a_run_stops_when_it_has_been_patient_enough(workspace):
+    metrics = _train(workspace, epochs=30, patience=1, learning_rate=1e-9).metrics
+    assert len(metrics["history"]) < 30
+    assert len(metrics["history"]) == metrics["best"]["epoch"] + 1
+
+
 def test_metrics_count_what_was_used_and_hold_intervals_over_groups(workspace):
     metrics = _train(workspace, epochs=2).metrics
     train_part = metrics["counts"]["train"]
