@@ -19,7 +19,8 @@ from ffpipe.models import create_detector, list_detectors
 from ffpipe.models.detector import Detector
 from ffpipe.models.sida import SIDA_SIZE
 from ffpipe.pipeline.optimisation import make_optimiser
-from ffpipe.pipeline.recipes import RECIPES, Recipe
+from ffpipe.pipeline.recipe_book import RECIPES
+from ffpipe.pipeline.recipes import Recipe
 
 GIB = 1 << 30
 ROOM = 24e9 * 0.9

@@ -62,14 +62,8 @@ def _recipe(facts: CardFacts) -> str:
     lines = [f"- {topic[:1].upper()}{topic[1:]}: {text}." for topic, text in rows.items()]
     lines.append(f"- Seed: {facts.seed}.")
     if recipe.augmentation != Augmentation():
-        lines.append(
-            "- Faces of both classes are augmented alike"
-            + (
-                "; the statistics D of a changed face come from its own pixels."
-                if facts.spec.needs_sida
-                else "."
-            )
-        )
+        own = "; the statistics D of a changed face come from its own pixels" if facts.spec.needs_sida else ""
+        lines.append(f"- Faces of both classes are augmented alike{own}.")
     return f"{_sentence(facts.choice.line)}\n\n" + "\n".join(lines)
 
 
