@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from ffpipe.models import create_detector, detector_info, list_detectors
 from ffpipe.models.detector import DetectorSpec, OptionInfo
@@ -26,10 +25,10 @@ class Size:
     trained: int
 
 
+@functools.cache
 def size_of(name: str) -> Size:
-    """Counted on a network without memory, so that large ones take no time."""
-    with torch.device("meta"):
-        model = create_detector(name)
+    """Counted on the network itself, built once: those that compute constants cannot be built without memory."""
+    model = create_detector(name)
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return Size(sum(count for count, _ in counts), sum(count for count, trains in counts if trains))
 
