@@ -113,7 +113,7 @@ _FSSNET = Recipe(
     patience=6,
 )
 _FSSNET_QUICK = replace(
-    _quick(_FSSNET, _SMALL, 10, input_size=112, backbone="vit-tiny"),
+    _quick(_FSSNET, _SMALL, 10, input_size=112, backbone="vit-tiny", train_blocks=4),
     # The paper's rate is for the last blocks of a network that has seen 142 million pictures.
     learning_rate=3e-4,
 )
