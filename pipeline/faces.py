@@ -73,6 +73,10 @@ class FaceSource(Protocol):
         """Pixels and statistics of the faces, in the order asked for."""
         ...
 
+    def sida(self, rows: Sequence[int]) -> Vector:
+        """Statistics alone, (n,2304), in the order asked for."""
+        ...
+
 
 def rows_of_media(table: FaceTable, media: Sequence[str]) -> Rows:
     """The faces of some media, in table order."""

@@ -101,6 +101,10 @@ class PackedFaces:
         """Pixels and statistics of the faces, in the order asked for."""
         return [self._face(row) for row in rows]
 
+    def sida(self, rows: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Statistics alone, (n,2304), in the order asked for."""
+        return np.array(self._sida[list(rows)])
+
     def _face(self, row: int) -> Face:
         height, width = self._shapes[row]
         crop = self._images[self._offsets[row] : self._offsets[row + 1]].reshape(height, width, 3)

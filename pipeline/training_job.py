@@ -20,7 +20,7 @@ from ffpipe.models.detector import Detector
 from ffpipe.models.registry import create_detector
 from ffpipe.pipeline import training_state
 from ffpipe.pipeline.arithmetic_choice import measure
-from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches
+from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches, sida_batches
 from ffpipe.pipeline.faces import (
     FaceTable,
     Rows,
@@ -168,7 +168,11 @@ def work(
     threads = loading_threads(job, gpu=device.type == "cuda")
     train, validation = prepare(job, job.faces(verify=False), network, world, rank, threads)
     settings, objective = _settings(job, device), Supervised()
-    if rank == 0 and training_state.load(job.state) is None:
+    new = training_state.load(job.state) is None
+    if new:
+        # On every rank, with the same faces; a run that goes on finds what was measured among its weights.
+        model.fit_statistics(sida_batches(train.source, train.sampler.rows))
+    if rank == 0 and new:
         seconds = estimate_seconds(
             model, train, validation, objective, settings.epochs, device, settings.precision
         )

@@ -63,6 +63,9 @@ class MadeFaces:
     def fetch(self, rows: Sequence[int]) -> list[Face]:
         return [Face(crop(row, bool(self.table.label[row])), self._sida(row)) for row in rows]
 
+    def sida(self, rows: Sequence[int]) -> np.ndarray:
+        return np.stack([self._sida(row) for row in rows])
+
     def _sida(self, row: int) -> np.ndarray:
         return np.full(2304, row % 7 + 10 * self.table.label[row], np.float32)
 

@@ -8,7 +8,7 @@ from training_faces import MadeFaces, crop, write_dataset
 
 from ffpipe.manifests.errors import IntegrityError
 from ffpipe.manifests.records import Label, Split
-from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches
+from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches, sida_batches
 from ffpipe.pipeline.faces import balancing_copies
 from ffpipe.pipeline.loader import Labelled, ShardFaces
 from ffpipe.pipeline.packed import PackedFaces, pack
@@ -171,6 +171,20 @@ def test_packed_faces_give_the_same_batches_as_the_shards(dataset, media, tmp_pa
             == source.table.groups[source.table.medium[original]]
         )
         assert packed.table.label[row] == source.table.label[original]
+
+
+def test_statistics_are_read_without_their_crops_each_face_once(dataset, media, tmp_path, monkeypatch):
+    source = ShardFaces.index([dataset], media)
+    pack(source, np.arange(12), tmp_path / "packed")
+    expected = np.stack([face.sida for face in source.fetch(range(12))])
+    monkeypatch.setattr("ffpipe.pipeline.loader.decode_crop", None)
+    monkeypatch.setattr("ffpipe.pipeline.batches._SIDA_BATCH", 5)
+    for some in (source, PackedFaces(tmp_path / "packed")):
+        assert np.array_equal(some.sida([7, 0, 3]), expected[[7, 0, 3]])
+        rows = np.array([11, 2, 9, 4, 0, 6, 5])
+        batches = [batch.numpy() for batch in sida_batches(some, rows)]
+        assert [len(batch) for batch in batches] == [5, 2]
+        assert sorted(map(bytes, np.concatenate(batches))) == sorted(map(bytes, expected[rows]))
 
 
 def test_packed_files_that_do_not_fit_together_are_refused(dataset, media, tmp_path):

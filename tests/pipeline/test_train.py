@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from training_faces import TinyNetwork, write_dataset
 
 from ffpipe.manifests.errors import ConfigMismatch, LockedError, UsageError
@@ -13,6 +14,7 @@ from ffpipe.models.checkpoint import load
 from ffpipe.models.detector import Detector, DetectorSpec, OptionInfo
 from ffpipe.pipeline import training_job
 from ffpipe.pipeline.config import TrainConfig
+from ffpipe.pipeline.loader import Labelled, ShardFaces
 from ffpipe.pipeline.train import train
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.crop import CropSettings
@@ -149,6 +151,33 @@ def test_an_interrupted_run_goes_on_by_the_same_command_and_ends_the_same(tmp_pa
     assert result.metrics == whole.metrics
     first, second = (load(r.directory).model_id for r in (whole, result))
     assert first == second
+
+
+def test_what_is_measured_on_training_faces_is_measured_once_and_kept(workspace, monkeypatch):
+    measured: list[torch.Tensor] = []
+
+    def fit_statistics(self, sida):
+        measured.append(torch.cat(list(sida)))
+
+    def interrupt(done, total, text):
+        if done == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tiny, "fit_statistics", fit_statistics, raising=False)
+    monkeypatch.setattr(training_job, "SAVE_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        _train(workspace, advance=interrupt, epochs=3)
+    result = _train(workspace, epochs=3)
+    assert len(result.metrics["history"]) == 3
+    (found,) = measured
+    assert found.shape == (32, 2304)
+    faces = ShardFaces.index([workspace.dataset("made")], _labelled(8))
+    expected = faces.sida(range(len(faces.table)))
+    assert sorted(map(bytes, found.numpy())) == sorted(map(bytes, expected))
+
+
+def _labelled(media: int) -> dict[str, Labelled]:
+    return {f"{number:032x}": Labelled(number % 2, "g", 4) for number in range(media)}
 
 
 def test_another_configuration_is_another_run(workspace):
