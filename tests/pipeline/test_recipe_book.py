@@ -6,7 +6,7 @@ from ffpipe.models import detector_info, list_detectors
 from ffpipe.pipeline.recipe_book import RECIPES, recipes_of
 from ffpipe.stages.augment import Augmentation
 
-every_registered = pytest.mark.parametrize("name", [name for name in RECIPES if name in list_detectors()])
+every_detector = pytest.mark.parametrize("name", list_detectors())
 
 
 def test_every_detector_has_recipes_in_the_book():
@@ -24,7 +24,7 @@ def test_another_detector_gets_house_settings_that_say_so():
     assert quick.pretrained is None
 
 
-@every_registered
+@every_detector
 def test_the_options_and_weights_of_both_recipes_are_the_detectors(name: str):
     spec = detector_info(name)
     for recipe in RECIPES[name]:
@@ -33,7 +33,7 @@ def test_the_options_and_weights_of_both_recipes_are_the_detectors(name: str):
         assert recipe.pretrained in (None, *spec.pretrained)
 
 
-@every_registered
+@every_detector
 def test_the_paper_is_at_the_papers_size_and_quick_at_most_128_pixels(name: str):
     spec, (paper, quick) = detector_info(name), RECIPES[name]
     assert (paper.name, quick.name) == ("paper", "quick")

@@ -176,7 +176,6 @@ def test_auto_with_random_weights_takes_quick_where_the_paper_starts_from_others
     assert "random weights were asked for" in choice.reason
 
 
-@pytest.mark.skipif("sffb-kd" not in list_detectors(), reason="sffb-kd is not registered")
 def test_a_student_that_is_to_start_from_published_weights_gets_them():
     def choose(**options):
         return choose_recipe("sffb-kd", "paper", None, options, cuda=True, build=Builder(have_weights=True))
