@@ -139,8 +139,8 @@ def _arithmetic(facts: CardFacts) -> str:
         ]
         parts += [
             f"On a {device} device `score` uses {found['chosen']}: the fastest whose scores were within "
-            f"{found['tolerance']:g} of eager float32's on {found['faces']} validation faces. The figures above and "
-            f"the bars of the verdicts were measured with it. Machine: {found['machine']}.",
+            f"{found['tolerance']:g} of eager float32's on {found['faces']} validation faces; the figures above and "
+            f"the bars of the verdicts are eager float32's. Machine: {found['machine']}.",
             "\n".join(
                 [
                     "| arithmetic | faces/s | speed | largest score difference |",

@@ -41,12 +41,10 @@ from ffpipe.pipeline.training_loop import (
     LoopSettings,
     Observer,
     TrainingLoop,
-    gather,
     seed_everything,
 )
 from ffpipe.pipeline.training_pace import estimate_seconds
 from ffpipe.pipeline.validation import Logits, Validation, score_faces
-from ffpipe.stages.arithmetic import Arithmetic
 
 #: Seconds between stored states within an epoch; a killed run redoes at most that much.
 SAVE_SECONDS = 60.0
@@ -188,13 +186,11 @@ def work(
     result = loop.run()
     if validation is not None:
         training_state.unpack_weights(model, training_state.load_best(job.state, loop.position))
-        record = gather(measure(model, validation.batches, device) if rank == 0 else None)[0]
-        # Scored as scoring will: the bars of the verdicts belong to this arithmetic.
-        arithmetic = Arithmetic.parse(record["chosen"])
-        arithmetic.arrange(model)
-        logits = score_faces(model, validation.batches, device, arithmetic)
+        # In the reference's arithmetic: which one is fastest is a matter of timing, and figures have to repeat.
+        logits = score_faces(model, validation.batches, device)
         if rank == 0:
             training_state.write_tensors(job.state / _LOGITS, {"logits": torch.from_numpy(logits)})
+            record = measure(model, validation.batches, device)
             write_atomic(job.state / _ARITHMETIC, json.dumps({device.type: record}).encode())
     return result
 

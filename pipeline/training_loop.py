@@ -222,7 +222,7 @@ class TrainingLoop:
                 position.best_sha256 = training_state.write_tensors(
                     self.folder / position.best_file, training_state.pack_weights(self.model)
                 )
-        position.best_sha256 = gather(position.best_sha256)[0]
+        position.best_sha256 = _gather(position.best_sha256)[0]
         position.history.append(entry)
         position.epoch, position.step = position.epoch + 1, 0
         position.finished = position.epoch >= self.settings.epochs or self._out_of_patience()
@@ -266,7 +266,7 @@ class TrainingLoop:
     def save(self) -> None:
         """Store everything that the rest of the run depends on. Raises StorageError."""
         tensors, scalars = training_state.pack_random()
-        every = gather((tensors, scalars))
+        every = _gather((tensors, scalars))
         if self._rank == 0:
             stored = training_state.pack_weights(self.model)
             moments, groups = training_state.pack_optimizer(self.optimiser)
@@ -301,8 +301,7 @@ def _merit(entry: dict[str, Any]) -> tuple[float, float]:
     return (0.0 if area is None else area), -entry["val_loss"]
 
 
-def gather(own: Any) -> list[Any]:
-    """What every rank gives, by rank; picklable. Alone, what is given."""
+def _gather(own: Any) -> list[Any]:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return [own]
     every: list[Any] = [None] * dist.get_world_size()

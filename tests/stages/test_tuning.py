@@ -51,8 +51,9 @@ def test_the_model_comes_back_in_the_reference_s_order_and_in_evaluation():
     assert model.convolution.weight.is_contiguous()
 
 
-def test_the_fastest_of_those_near_enough_is_taken():
+def test_the_fastest_of_those_near_enough_is_taken_where_it_gains_something():
     slow, near, far = Trial("float32", 3.0, 0.0), Trial("b", 2.0, TOLERANCE), Trial("c", 1.0, 2 * TOLERANCE)
     assert fastest([slow, near, far]) is near
     assert fastest([slow, far]) is slow
+    assert fastest([slow, Trial("b", 2.9, 0.0)]) is slow
     assert Trial.from_json(near.to_json()) == near
