@@ -78,7 +78,8 @@ class Entry:
 
     `path` is absolute or relative as given by the user, undecoded bytes kept by surrogateescape.
     `group` joins everything that must stay in one split (source, target, actor, content);
-    `pair_id` is equal for the same clip at different qualities.
+    `pair_id` is equal for the same clip at different qualities. `subset` is the part of a dataset that brings its
+    own reals (a generator's test set): its fakes are compared with the reals of the same subset.
     """
 
     path: str
@@ -90,6 +91,7 @@ class Entry:
     target_id: str | None = None
     group: str | None = None
     pair_id: str | None = None
+    subset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class MediaRecord:
     tracks: int = 0
     faces_too_small: int = 0
     faces_dropped: int = 0
+    subset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,8 @@ def _build(table: str) -> pa.Schema:
 
 
 SCHEMAS: dict[str, pa.Schema] = {table: _build(table) for table in RECORD_TYPES}
+#: Columns that a table got after version 1, always as its last: older shards lack them and are read with nulls.
+ADDED: dict[str, tuple[str, ...]] = {"media": ("subset",)}
 
 Record = TypeVar("Record")
 
@@ -167,11 +169,21 @@ def _value(name: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def completed(batch: pa.RecordBatch, table: str) -> pa.RecordBatch:
+    """Whole rows of a shard with nulls in the columns that the table got after the shard was written."""
+    for name in ADDED.get(table, ()):
+        if name not in batch.schema.names:
+            field = SCHEMAS[table].field(name)
+            batch = batch.append_column(field, pa.nulls(batch.num_rows, field.type))
+    return batch
+
+
 def check_file(path: Path, table: str) -> None:
     """Check a shard's schema before any row is read.
 
     Raises IntegrityError when the file is no Parquet file, names Arrow extension types, was written by a
-    newer version of ffpipe, or does not have exactly the columns of `table`.
+    newer version of ffpipe, or does not have exactly the columns of `table`, where the last ones, those that
+    were ADDED, may be absent.
     """
     footer = _raw_footer(path)
     if _names_extension_types(footer):
@@ -226,8 +238,10 @@ def _check_schema(path: Path, schema: pa.Schema, table: str) -> None:
             f"{path}: written with schema version {version.decode(errors='replace')}, "
             f"this ffpipe reads up to {SCHEMA_VERSION}; update ffpipe"
         )
-    if not schema.equals(SCHEMAS[table], check_metadata=False):
-        wanted = {(f.name, str(f.type)) for f in SCHEMAS[table]}
+    added = [name for name in ADDED.get(table, ()) if name not in schema.names]
+    expected = [field for field in SCHEMAS[table] if field.name not in added]
+    if not schema.equals(pa.schema(expected), check_metadata=False):
+        wanted = {(f.name, str(f.type)) for f in expected}
         given = {(f.name, str(f.type)) for f in schema}
         raise IntegrityError(f"{path}: columns differ from {table!r}: {_difference(wanted, given)}")
 

@@ -20,9 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ffpipe.manifests.errors import IntegrityError, LockedError, StorageError
-from ffpipe.manifests.schemas import SCHEMAS, check_file
+from ffpipe.manifests.schemas import SCHEMAS, check_file, completed
 
 _HASH_BLOCK = 1 << 20  # bytes read at a time while hashing
+#: Rows that are read together, and the bytes they should not exceed: whole pictures are far larger than face crops.
+_ROW_GROUP, _ROW_GROUP_BYTES = 256, 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +152,10 @@ class ShardGroup:
         folder = self.root / table
         temporary = folder / "_tmp" / f"{name}.parquet"
         final = folder / f"part-{name}.parquet"
+        fitting = rows.num_rows * _ROW_GROUP_BYTES // max(1, rows.nbytes)
+        size = max(1, min(_ROW_GROUP, fitting))
         with temporary.open("wb") as sink:
-            pq.write_table(rows, sink, compression="zstd", write_page_checksum=True, row_group_size=256)
+            pq.write_table(rows, sink, compression="zstd", write_page_checksum=True, row_group_size=size)
             sink.flush()
             os.fsync(sink.fileno())
         part = Part(final.name, temporary.stat().st_size, sha256_file(temporary), rows.num_rows)
@@ -269,7 +273,11 @@ class ShardGroup:
         for path, part in self.shards(table):
             self.verify(path, part, table)
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                yield from file.iter_batches(batch_size=rows, columns=list(columns) if columns else None)
+                there = set(file.schema_arrow.names)
+                wanted = None if columns is None else [name for name in columns if name in there]
+                for batch in file.iter_batches(batch_size=rows, columns=wanted):
+                    whole = completed(batch, table)
+                    yield whole if columns is None else whole.select(list(columns))
 
     def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """All verified rows of a table; meant for tables without pixels."""

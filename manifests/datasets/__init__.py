@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ffpipe.manifests.datasets.ffpp import FaceForensics
 from ffpipe.manifests.datasets.folder import Folder
+from ffpipe.manifests.datasets.forensynths import ForenSynths
 from ffpipe.manifests.datasets.layout import Count, Dataset, Layout, Recognition, subfolders
 from ffpipe.manifests.datasets.unlabelled import Unlabelled
 from ffpipe.manifests.errors import UsageError
@@ -31,6 +32,7 @@ _FALLBACK: Layout = Unlabelled()
 _LABELLED: tuple[Layout, ...] = (
     FaceForensics(),
     Folder(),
+    ForenSynths(),
 )
 #: How many names of a folder an error spells out.
 _SHOWN = 8

@@ -49,7 +49,7 @@ class Dataset:
     `name` is the layout's; `reason` why it was taken; `split_source` says where the split comes from and
     starts with "official", "seeded", "given" or "none"; `notes` are lines that the user must see;
     `expected` compares with the owner's counts and only warns; `skipped` get a row each; `companions` counts
-    what was passed over, by kind.
+    what was passed over, by kind; `whole` says that the media are taken whole, since they are no pictures of faces.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Dataset:
     split_source: str = "none"
     skipped: list[Skipped] = field(default_factory=list)
     companions: Counter[str] = field(default_factory=Counter)
+    whole: bool = False
 
     def summary(self) -> str:
         """One line of counts, such as `4 files: 2 real, 2 fake; train 2, val 2`."""

@@ -8,11 +8,13 @@ import threading
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from ffpipe.manifests import shards as shards_module
 from ffpipe.manifests.errors import IntegrityError, LockedError, StorageError
 from ffpipe.manifests.records import MediaRecord, Status
-from ffpipe.manifests.schemas import to_table
+from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup, chunk_id, sha256_file, write_atomic
 
 
@@ -44,6 +46,36 @@ def test_a_committed_chunk_is_read_and_its_commit_has_the_documented_keys(group:
     assert stored["sha256"] == sha256_file(group.root / "media" / stored["file"])
     assert (group.root / "faces/_commits/c1.json").exists()
     assert list((group.root / "media/_tmp").iterdir()) == []
+
+
+def test_shards_from_before_a_column_was_added_are_read_beside_new_ones(group: ShardGroup) -> None:
+    old, new = tables("m1"), tables("m2")
+    old["media"] = old["media"].drop_columns("subset")
+    new["media"] = to_table(
+        "media", [MediaRecord("m2", "m2", b"m2", "0" * 64, 1, Status.OK, subset="biggan")]
+    )
+    assert group.commit("c1", "a", old, [])
+    assert group.commit("c2", "a", new, [])
+    assert [m.subset for m in from_table(group.read("media"), MediaRecord)] == [None, "biggan"]
+    assert group.read("media", ["subset", "media_id"]).to_pydict() == {
+        "subset": [None, "biggan"],
+        "media_id": ["m1", "m2"],
+    }
+    without = tables("m3")
+    without["media"] = without["media"].drop_columns("label")
+    assert group.commit("c3", "a", without, [])
+    with pytest.raises(IntegrityError, match="missing .*label"):
+        group.read("media")
+
+
+def test_large_rows_are_read_a_few_at_a_time(group: ShardGroup, monkeypatch: pytest.MonkeyPatch) -> None:
+    media = [MediaRecord(f"m{k}", "x" * 1000, b"", "0" * 64, 1, Status.OK) for k in range(20)]
+    whole = to_table("media", media)
+    monkeypatch.setattr(shards_module, "_ROW_GROUP_BYTES", whole.nbytes // 4)
+    assert group.commit("c", "a", {"media": whole, "faces": to_table("faces", [])}, [])
+    (path, _), *_ = group.shards("media")
+    assert [pq.ParquetFile(path).metadata.row_group(k).num_rows for k in range(4)] == [5, 5, 5, 5]
+    assert group.read("media").num_rows == 20
 
 
 def test_the_first_commit_wins_and_the_loser_leaves_nothing(group: ShardGroup) -> None:

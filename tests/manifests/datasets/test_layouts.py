@@ -37,6 +37,13 @@ def build_folder(root: Path) -> Path:
     return make(root, *(f"{kind}/{name}.mp4" for kind in ("real", "fake") for name in "abcdef"))
 
 
+def build_forensynths(root: Path) -> Path:
+    sets = ("train/progan/horse", "val/progan/horse", "test/biggan", "test/stylegan/car")
+    return make(
+        root, *(f"{place}/{kind}/{n}.png" for place in sets for kind in ("0_real", "1_fake") for n in "ab")
+    )
+
+
 def build_unlabelled(root: Path) -> Path:
     return make(root, "a.mp4", "more/b.mkv")
 
@@ -44,6 +51,7 @@ def build_unlabelled(root: Path) -> Path:
 BUILDERS: dict[str, Callable[[Path], Path]] = {
     "ffpp": build_ffpp,
     "folder": build_folder,
+    "forensynths": build_forensynths,
     "unlabelled": build_unlabelled,
 }
 NAMES = [layout.name for layout in datasets.list_layouts()]
