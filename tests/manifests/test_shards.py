@@ -71,7 +71,7 @@ def test_shards_from_before_a_column_was_added_are_read_beside_new_ones(group: S
 def test_large_rows_are_read_a_few_at_a_time(group: ShardGroup, monkeypatch: pytest.MonkeyPatch) -> None:
     media = [MediaRecord(f"m{k}", "x" * 1000, b"", "0" * 64, 1, Status.OK) for k in range(20)]
     whole = to_table("media", media)
-    monkeypatch.setattr(shards_module, "_ROW_GROUP_BYTES", whole.nbytes // 4)
+    monkeypatch.setattr(shards_module, "_ROW_GROUP_BYTES", whole.nbytes // 4 + 1)
     assert group.commit("c", "a", {"media": whole, "faces": to_table("faces", [])}, [])
     (path, _), *_ = group.shards("media")
     assert [pq.ParquetFile(path).metadata.row_group(k).num_rows for k in range(4)] == [5, 5, 5, 5]
