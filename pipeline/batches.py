@@ -17,6 +17,7 @@ from ffpipe.pipeline.faces import Face, FaceSource, Rows
 from ffpipe.pipeline.sampler import Sampler
 from ffpipe.stages.augment import Augmentation, augment, draw_generator
 from ffpipe.stages.infer import to_input
+from ffpipe.stages.window import CENTRE, Fit, Place, window
 
 #: Faces whose D is read at a time, about 9 MB.
 _SIDA_BATCH = 1024
@@ -46,10 +47,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class NetworkInput:
-    """What a detector reads: the side of its square image in pixels, and whether it reads D."""
+    """What a detector reads: the side of its square image in pixels, whether it reads D, and how images fit it."""
 
     size: int
     needs_sida: bool
+    fit: Fit = "resize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,11 @@ class TrainBatches:
 
     def _augmented(self, face: Face, epoch: int, row: int, copy: int) -> Face:
         generator = draw_generator(self.sampler.seed, epoch, row, copy)
+        place = _drawn_place(generator) if self.network.fit == "crop" else CENTRE
         sida = face.sida if self.network.needs_sida else None
         crop, changed = augment(face.crop, sida, self.augmentation, generator)
+        if self.network.fit == "crop":
+            crop = window(crop, self.network.size, place)
         return Face(crop, face.sida if changed is None else changed)
 
 
@@ -122,8 +127,13 @@ def sida_batches(source: FaceSource, rows: Rows) -> Iterator[Tensor]:
         yield torch.from_numpy(source.sida(ordered[start : start + _SIDA_BATCH].tolist()))
 
 
+def _drawn_place(generator: torch.Generator) -> Place:
+    down, across = torch.rand(2, generator=generator).tolist()
+    return down, across
+
+
 def _stack(faces: Sequence[Face], labels: npt.NDArray[np.int8], network: NetworkInput) -> Batch:
-    image = torch.stack([to_input(face.crop, network.size) for face in faces])  # (B,3,S,S)
+    image = torch.stack([to_input(face.crop, network.size, network.fit) for face in faces])  # (B,3,S,S)
     sida = torch.from_numpy(np.stack([face.sida for face in faces])) if network.needs_sida else None
     return Batch(image, sida, torch.from_numpy(labels.astype(np.int64)))
 

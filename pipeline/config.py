@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.pipeline.optimiser_names import OptimiserName, ScheduleName
+from ffpipe.stages.crop import Kind
 from ffpipe.stages.decode import Limits
 
 EngineName = Literal["auto", "local", "ray"]
@@ -24,6 +25,8 @@ _LIMITS = Limits()
 
 #: Marks a setting that changes how a job runs but not what it produces; left out of the configuration hash.
 HOW: JsonDict = {"result": False}
+#: Marks a setting that came later: at its default it is left out of the hash, so that older results can go on.
+LATER: JsonDict = {"later": True}
 
 
 class JobConfig(BaseModel):
@@ -45,7 +48,7 @@ class JobConfig(BaseModel):
     def bound(self) -> dict[str, Any]:
         """The settings that change results, ready for JSON."""
         known = type(self).model_fields
-        return {name: value for name, value in self.resolved().items() if _changes_result(known[name])}
+        return {name: value for name, value in self.resolved().items() if _changes_result(known[name], value)}
 
     @classmethod
     def build(cls, given: Mapping[str, Any], file: Path | None = None, overrides: Sequence[str] = ()) -> Self:
@@ -63,9 +66,9 @@ class JobConfig(BaseModel):
             raise UsageError(_one_line(cls, error)) from None
 
 
-def _changes_result(field: Any) -> bool:
-    extra = field.json_schema_extra
-    return not (isinstance(extra, dict) and extra.get("result") is False)
+def _changes_result(field: Any, value: Any) -> bool:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return extra.get("result") is not False and not (extra.get("later") and value == field.default)
 
 
 def _read_toml(path: Path, section: str) -> dict[str, Any]:
@@ -160,6 +163,11 @@ class FrameSettings(JobConfig):
         default=False,
         description="The inputs are face crops already: no detection, statistics of the whole image.",
     )
+    whole: bool = Field(
+        default=False,
+        json_schema_extra=LATER,
+        description="Take every frame or image whole: no detection, and cropped for the network, never resized.",
+    )
     max_pixels: int = Field(
         default=_LIMITS.max_pixels,
         ge=64,
@@ -181,6 +189,19 @@ class FrameSettings(JobConfig):
         if self.frames is not None and self.every is not None:
             raise PydanticCustomError("sampling", "give --frames or --every, not both")
         return self
+
+    @model_validator(mode="after")
+    def _one_kind_of_input(self) -> Self:
+        if self.cropped and self.whole:
+            raise PydanticCustomError(
+                "kind", "give --cropped (the inputs are face crops) or --whole (no faces), not both"
+            )
+        return self
+
+    @property
+    def kind(self) -> Kind | None:
+        """What the inputs were said to be; None: nothing was said."""
+        return "whole" if self.whole else "crop" if self.cropped else None
 
 
 class MediaSettings(FrameSettings):
@@ -210,6 +231,12 @@ class ExtractConfig(MediaSettings):
         default=None,
         json_schema_extra=HOW,
         description="Name in the workspace; default: the source folder's.",
+    )
+    only: tuple[str, ...] = Field(
+        default=(),
+        json_schema_extra=HOW,
+        description="Take only files and folders that match this glob below SOURCE, such as "
+        "'train/*/horse'; '*' crosses folders; repeatable.",
     )
     splits: Path | None = Field(default=None, description="Folder with the official split files.")
     seed: int = Field(default=0, ge=0, description="Seed of the fallback split.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -117,12 +119,14 @@ def extract(
     if config.overwrite:
         _remove(shards)
     shards.create()
-    crop = CropSettings(store_size=config.store_size, ready_made=config.cropped)
+    if dataset.whole and config.kind is None:
+        config = config.model_copy(update={"whole": True})
+    crop = CropSettings(store_size=config.store_size, kind=config.kind or "face")
     job = ExtractJob(shards.root, name, config, crop)
     with shards.lock():
         _bind(job, source, dataset)
         items = _items(dataset, shards, workspace, config, say)
-        say(choices_line(config, Sampling.of_count()))
+        say(choices_line(config, Sampling.of_count(), crop.kind))
         drive(job, items, config, say, advance)
     return _result(name, shards, {entry.path for item in items for entry in item.entries})
 
@@ -135,11 +139,36 @@ def _load(source: Path, config: ExtractConfig, workspace: Workspace, say: Say) -
         root, config.dataset, splits_dir=config.splits, seed=config.seed, exclude=[workspace.root]
     )
     say(f"{display_path(source)}: layout {dataset.name}, {dataset.reason}")
+    if config.only:
+        _keep_only(dataset, root, config.only, say)
     for line in [*map(str, dataset.expected), *dataset.notes]:
         say(line)
     if dataset.companions:
         say(f"{dataset.companions.total()} companion files were passed over")
     return dataset
+
+
+def _keep_only(dataset: datasets.Dataset, root: Path, globs: Sequence[str], say: Say) -> None:
+    """Drop what no glob matches, neither its path below the root nor a folder that it lies in.
+
+    Raises UsageError for a glob that matches no file.
+    """
+    matched = {glob: re.compile(fnmatch.translate(glob.rstrip("/"))) for glob in globs}
+    used: set[str] = set()
+
+    def wanted(path: str) -> bool:
+        place = Path(path).relative_to(root)
+        names = [str(place), *map(str, place.parents)]
+        hits = {glob for glob, pattern in matched.items() if any(map(pattern.match, names))}
+        used.update(hits)
+        return bool(hits)
+
+    files = len(dataset.entries)
+    dataset.entries = [entry for entry in dataset.entries if wanted(entry.path)]
+    dataset.skipped = [skipped for skipped in dataset.skipped if wanted(skipped.path)]
+    if idle := [glob for glob in globs if glob not in used]:
+        raise UsageError(f"--only {idle[0]!r} matches no file or folder below {display_path(root)}")
+    say(f"--only: {len(dataset.entries)} of {files} files are taken")
 
 
 def _bind(job: ExtractJob, source: Path, dataset: datasets.Dataset) -> None:

@@ -12,11 +12,11 @@ from ffpipe.manifests.records import Entry, FaceRecord, MediaRecord, Probe, Stat
 from ffpipe.manifests.shards import sha256_file
 from ffpipe.pipeline.config import FrameSettings
 from ffpipe.pipeline.plan import MediumItem
-from ffpipe.stages.crop import CropSettings
+from ffpipe.stages.crop import BLOCK, CropSettings, Kind
 from ffpipe.stages.decode import Limits
 from ffpipe.stages.decode.sandbox import DecodeSandbox
 from ffpipe.stages.detect import create_detector
-from ffpipe.stages.faces import FaceSettings, find_faces
+from ffpipe.stages.faces import FaceSettings, MediumFaces, find_faces
 from ffpipe.stages.sampling import SCORING_RULE, Sampling
 
 
@@ -43,12 +43,16 @@ def sampling_from(settings: FrameSettings, default: Sampling | None) -> Sampling
     return default if settings.frames is None else Sampling.of_count(settings.frames)
 
 
-def choices_line(settings: FrameSettings, default: Sampling | None) -> str:
+def choices_line(settings: FrameSettings, default: Sampling | None, kind: Kind) -> str:
     """What is taken of each medium and by which means, in a line for people."""
     sampling = sampling_from(settings, default)
     frames = sampling.describe() if sampling else SCORING_RULE
-    faces = "ready-made face crops" if settings.cropped else f"faces by {settings.detector}"
-    return f"of each video {frames}; {faces}; decoded by {settings.decoder}"
+    taken = {
+        "face": f"faces by {settings.detector}",
+        "crop": "ready-made face crops",
+        "whole": "every frame whole, without looking for faces",
+    }
+    return f"of each video {frames}; {taken[kind]}; decoded by {settings.decoder}"
 
 
 class MediumReader:
@@ -56,8 +60,8 @@ class MediumReader:
 
     def __init__(self, settings: FrameSettings, crop: CropSettings, default: Sampling | None) -> None:
         self._sampling = sampling_from(settings, default)
-        self._faces = FaceSettings(crop=crop, cropped=settings.cropped)
-        self._detector = None if settings.cropped else create_detector(settings.detector)
+        self._faces = FaceSettings(crop=crop)
+        self._detector = create_detector(settings.detector) if crop.kind == "face" else None
         limits = Limits(
             max_pixels=settings.max_pixels, wall_seconds=settings.timeout, max_bytes=settings.max_bytes
         )
@@ -99,15 +103,15 @@ class MediumReader:
         if reason:
             media = replace(media, status=Status.PARTIAL, reason=reason)
         elif not found.faces:
-            media = replace(media, status=Status.NO_FACE, reason=_why_no_face(found.too_small, found.dropped))
+            media = replace(media, status=Status.NO_FACE, reason=self._why_no_face(found))
         return media, found.faces
 
-
-def _why_no_face(too_small: int, dropped: int) -> str:
-    parts = [f"{too_small} too small"] * bool(too_small) + [f"{dropped} in tracks too short to trust"] * bool(
-        dropped
-    )
-    return "no face found" + (f" ({', '.join(parts)})" if parts else "")
+    def _why_no_face(self, found: MediumFaces) -> str:
+        if self._faces.crop.kind == "whole":
+            return f"no frame has {2 * BLOCK} x {2 * BLOCK} pixels, the least that is looked at"
+        parts = [f"{found.too_small} too small"] * bool(found.too_small)
+        parts += [f"{found.dropped} in tracks too short to trust"] * bool(found.dropped)
+        return "no face found" + (f" ({', '.join(parts)})" if parts else "")
 
 
 def blank(item: MediumItem, status: Status, reason: str | None = None) -> MediaRecord:

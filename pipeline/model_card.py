@@ -11,6 +11,7 @@ from ffpipe.pipeline.recipe_choice import Choice
 from ffpipe.pipeline.recipe_text import describe
 from ffpipe.stages.aggregate import Thresholds
 from ffpipe.stages.augment import Augmentation
+from ffpipe.stages.crop import CropSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class CardFacts:
     best: dict[str, Any]
     frame: dict[str, Any] | None
     thresholds: Thresholds
-    crop: str
+    crop: CropSettings
     arithmetic: dict[str, Any]
 
 
@@ -156,7 +157,7 @@ def _limits(facts: CardFacts) -> str:
     lines = [
         "- A score is evidence, not proof, and says nothing of authenticity. It falls off on forgeries, cameras and "
         "compression unlike the training data; no such test is part of this card.",
-        f"- It reads faces cut with the crop settings {facts.crop}; other crops give other scores.",
+        _reads(facts),
         "- Logits are in the order real, fake; scores of one kind of device were not compared with another's.",
     ]
     if facts.choice.recipe.name == "quick":
@@ -165,6 +166,18 @@ def _limits(facts: CardFacts) -> str:
             f"- The quick recipe is for trying the tool out: {facts.choice.recipe.summary}. Do not rely on it.",
         )
     return "\n".join(lines)
+
+
+def _reads(facts: CardFacts) -> str:
+    size, kind, fingerprint = facts.spec.input_size, facts.crop.kind, facts.crop.fingerprint()
+    if kind == "whole":
+        return (
+            f"- It reads whole images, never resized: {size} x {size} pixels cropped at a random place in training and "
+            "at the centre in validation and scoring; smaller images are padded with their edge pixels. What lies "
+            f"outside the centre of a large image is not looked at (settings {fingerprint})."
+        )
+    what = "faces cut" if kind == "face" else "ready-made face crops stored"
+    return f"- It reads {what} with the crop settings {fingerprint}; other crops give other scores."
 
 
 def _interval(value: float | None, low: float | None, high: float | None) -> str:

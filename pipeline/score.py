@@ -44,6 +44,7 @@ from ffpipe.pipeline.weights import Weights
 from ffpipe.pipeline.workspace import Workspace, bind_job, name_for
 from ffpipe.stages.aggregate import Rule, Thresholds
 from ffpipe.stages.arithmetic import Arithmetic
+from ffpipe.stages.crop import Kind
 from ffpipe.stages.infer import Scorer
 
 #: Hexadecimal digits of a run's name that tell it from other runs of the same report name.
@@ -65,6 +66,7 @@ class ScoreJob(ShardJob[ScoredMedium]):
     thresholds: Thresholds
     device: str
     arithmetic: Arithmetic
+    kind: Kind
 
     @property
     def key(self) -> str:
@@ -79,7 +81,7 @@ class ScoreJob(ShardJob[ScoredMedium]):
     @property
     def rule(self) -> Rule:
         """How faces are gathered into tracks and videos."""
-        return Rule(min_faces=self.settings.min_faces)
+        return Rule(min_faces=self.settings.min_faces, whole=self.kind == "whole")
 
     def build(self) -> Worker:
         """A worker with a warm network, detector and decoding child."""
@@ -87,8 +89,10 @@ class ScoreJob(ShardJob[ScoredMedium]):
         if weights.model_id != self.stamp.model_id:
             raise WeightsError(f"{self.weights} was replaced while it was used; run the command again")
         scorer = MediumScorer(
-            reader=MediumReader(self.settings, weights.crop, None),
-            scorer=Scorer(weights.loaded, self.device, self.settings.batch_size, self.arithmetic),
+            reader=MediumReader(self.settings, weights.inputs(self.kind), None),
+            scorer=Scorer(
+                weights.loaded, self.device, self.settings.batch_size, self.arithmetic, weights.crop.fit
+            ),
             thresholds=weights.thresholds,
             rule=self.rule,
             stamp=self.stamp,
@@ -177,7 +181,8 @@ def score(
         tables.check_output(out)
     directory = _choose_weights(config, workspace, say)
     weights = Weights.load(directory)
-    accepted = weights.accepts(config.cropped, config.accept_crops)
+    kind = weights.inputs(config.kind).kind
+    accepted = weights.accepts(kind, config.accept_crops)
     found = _collect(paths, config, workspace, out, say)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     arithmetic = _arithmetic(config, workspace, weights, device, say)
@@ -190,6 +195,7 @@ def score(
         thresholds=weights.thresholds,
         device=device,
         arithmetic=arithmetic,
+        kind=kind,
     )
     if config.min_faces != Rule().min_faces:
         say(f"--min-faces {config.min_faces}: the bars of the verdicts were set with {Rule().min_faces}")
@@ -198,7 +204,7 @@ def score(
     del weights
     with job.shards.lock():
         items = _items(found, job.shards, workspace, config, say)
-        say(choices_line(config, None))
+        say(choices_line(config, None, kind))
         drive(job, items, config, say, advance)
         result = _result(job, found, items, facts["provenance"])
     say(_kept_line(config, job.shards))

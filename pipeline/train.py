@@ -135,6 +135,7 @@ def _job(config: TrainConfig, workspace: Workspace, choice: Choice, media: Train
         seed=config.seed,
         limit=config.limit,
         threads=config.loader_workers,
+        fit=media.crop.fit,
     )
 
 
@@ -201,7 +202,9 @@ def _say_selection(
     )
     notes = []
     wanted = job.recipe.frames_per_video
-    if chosen.frames_found < wanted:
+    # Still images have one frame each, and no other way of extracting them gives more.
+    stills = media.crop.kind == "whole" and chosen.frames_found == 1
+    if chosen.frames_found < wanted and not stills:
         notes.append(
             f"the recipe takes up to {counted(wanted, 'frame')} a video, but at most {chosen.frames_found} "
             f"{'was' if chosen.frames_found == 1 else 'were'} extracted"
@@ -213,7 +216,7 @@ def _say_selection(
         )
     for note in notes:
         say(note)
-    if chosen.frames_found < wanted:
+    if chosen.frames_found < wanted and not stills:
         for command in more_frames(workspace, media.datasets, wanted):
             say(f"for more frames: {command} (another --name instead of --overwrite keeps what is there)")
     return notes

@@ -13,7 +13,6 @@ from ffpipe.manifests.errors import StorageError
 from ffpipe.models import checkpoint
 from ffpipe.models.detector import Detector
 from ffpipe.pipeline import provenance, training_state
-from ffpipe.pipeline.batches import NetworkInput
 from ffpipe.pipeline.config import TrainConfig
 from ffpipe.pipeline.faces import FaceTable, Rows, largest_per_frame
 from ffpipe.pipeline.loader import ShardFaces
@@ -57,8 +56,7 @@ def finish(run: Run, say: Say) -> TrainResult:
     """
     job = run.job
     model, history, best = _best_model(job)
-    network = NetworkInput(model.spec.input_size, model.spec.needs_sida)
-    _, validation = prepare(job, run.source, network)
+    _, validation = prepare(job, run.source, job.network(model))
     thresholds, frame = Thresholds.from_json(None), None
     if validation is not None:
         logits = validation_logits(job)
@@ -125,7 +123,7 @@ def _card_facts(
         best=best,
         frame=frame,
         thresholds=thresholds,
-        crop=run.media.crop.fingerprint(),
+        crop=run.media.crop,
         arithmetic=arithmetic,
     )
 
@@ -136,8 +134,10 @@ def _facts(run: Run) -> dict[str, Any]:
     return {
         "crop": asdict(media.crop),
         "crop_fingerprint": media.crop.fingerprint(),
+        "fit": media.crop.fit,
         "recipe": {**choice.recipe.to_json(), "reason": choice.reason},
         "data": {"datasets": list(media.datasets), "digest": media.data_digest, "split": media.split},
+        "train_media": sorted(media.train),
         "validation_media": sorted(media.validation),
         "provenance": provenance.collect(run.config.resolved(), seed=run.config.seed),
     }

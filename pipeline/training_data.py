@@ -20,11 +20,12 @@ from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.training_job import counted
 from ffpipe.pipeline.workspace import Workspace, name_for
-from ffpipe.stages.crop import CropSettings
+from ffpipe.stages.crop import CropSettings, Kind
 
 #: Settings of extract that decide, beside the frames, what it stores.
 _KEPT_SETTINGS = (
-    "dataset", "splits", "seed", "store_size", "cropped", "decoder", "detector", "max_pixels", "max_bytes", "timeout",
+    "dataset", "only", "splits", "seed", "store_size", "cropped", "whole", "decoder", "detector", "max_pixels",
+    "max_bytes", "timeout",
 )  # fmt: skip
 
 
@@ -240,9 +241,10 @@ def _extract_command(workspace: Workspace, name: str, configuration: dict[str, A
     words = ["ffpipe", "extract", source, "--frames", str(frames)]
     for key in _KEPT_SETTINGS:
         value = configuration.get(key)
-        if value is not None and value != ExtractConfig.model_fields[key].default:
+        if value and value != ExtractConfig.model_fields[key].default:
             flag = f"--{key.replace('_', '-')}"
-            words += [flag] if value is True else [flag, str(value)]
+            values = value if isinstance(value, list) else [value]
+            words += [flag] if value is True else [word for v in values for word in (flag, str(v))]
     if name != name_for(Path(source).name):
         words += ["--name", name]
     if workspace != Workspace.find():
@@ -257,9 +259,8 @@ def _crop(names: Sequence[str], jobs: Sequence[dict[str, Any]]) -> CropSettings:
             f"the datasets {', '.join(names)} were cut with different crop settings; extract them with the same"
         )
     configuration = jobs[0].get("configuration", {})
-    settings = CropSettings(
-        store_size=configuration.get("store_size", 512), ready_made=configuration.get("cropped", False)
-    )
+    kind: Kind = "whole" if configuration.get("whole") else "crop" if configuration.get("cropped") else "face"
+    settings = CropSettings(store_size=configuration.get("store_size", 512), kind=kind)
     if {settings.fingerprint()} != prints:
         raise UsageError(f"{', '.join(names)}: cut by another version of ffpipe; extract again with this one")
     return settings

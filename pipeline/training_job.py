@@ -45,6 +45,7 @@ from ffpipe.pipeline.training_loop import (
 )
 from ffpipe.pipeline.training_pace import estimate_seconds
 from ffpipe.pipeline.validation import Logits, Validation, score_faces
+from ffpipe.stages.window import Fit
 
 #: Seconds between stored states within an epoch; a killed run redoes at most that much.
 SAVE_SECONDS = 60.0
@@ -61,7 +62,8 @@ class TrainingJob:
     """A training run, complete and picklable; the same on every worker.
 
     folder: of the run; its `state` holds what resuming needs. datasets: the folders of their shards.
-    limit: most faces an epoch. threads: that load faces ahead, a worker; None leaves it to `work`.
+    limit: most faces an epoch. threads: that load faces ahead, a worker; None leaves it to `work`. fit: how the
+    stored pictures become the network's input.
     """
 
     folder: Path
@@ -73,6 +75,7 @@ class TrainingJob:
     seed: int
     limit: int | None = None
     threads: int | None = None
+    fit: Fit = "resize"
 
     @property
     def state(self) -> Path:
@@ -88,6 +91,10 @@ class TrainingJob:
         """The detector with its first weights, drawn from the seed."""
         seed_everything(self.seed)
         return create_detector(self.model, self.recipe.pretrained, **self.recipe.options)
+
+    def network(self, model: Detector) -> NetworkInput:
+        """What the detector reads of the stored pictures."""
+        return NetworkInput(model.spec.input_size, model.spec.needs_sida, self.fit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,7 @@ def work(
     """Train to the end, then score the validation faces with the best weights and store their logits."""
     world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
     model = job.build()
-    network = NetworkInput(model.spec.input_size, model.spec.needs_sida)
+    network = job.network(model)
     threads = loading_threads(job, gpu=device.type == "cuda")
     train, validation = prepare(job, job.faces(verify=False), network, world, rank, threads)
     settings, objective = _settings(job, device), Supervised()

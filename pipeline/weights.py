@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +12,18 @@ from ffpipe.manifests.errors import UsageError, WeightsError
 from ffpipe.models import checkpoint
 from ffpipe.models.errors import CheckpointError
 from ffpipe.stages.aggregate import Thresholds
-from ffpipe.stages.crop import CropSettings
+from ffpipe.stages.crop import CropSettings, Kind
+
+_TRAINED_ON: dict[Kind, str] = {
+    "face": "these weights read faces that ffpipe cuts itself ({})",
+    "crop": "these weights were trained on ready-made face crops, cut nobody knows how, which --cropped scores",
+    "whole": "these weights were trained on whole images, which they score without --cropped",
+}
+_REFUSED: dict[Kind, str] = {
+    "face": "--accept-crops scores faces that ffpipe cuts itself ({})",
+    "crop": "--cropped: nothing says how these faces were cut; --accept-crops scores them all the same",
+    "whole": "--whole: images that are not cut to a face; --accept-crops scores them all the same",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +54,31 @@ class Weights:
         """The detector and the folder of its run, for people."""
         return f"{self.loaded.config['detector']} in {self.loaded.directory}"
 
-    def accepts(self, cropped: bool, accept_crops: bool) -> bool:
-        """Whether faces are scored that were cut otherwise than those of training; the rows then say so.
+    def inputs(self, asked: Kind | None) -> CropSettings:
+        """How pictures are taken for these weights: as was asked; whole for weights of whole images; else faces."""
+        return replace(self.crop, kind=asked or ("whole" if self.crop.kind == "whole" else "face"))
+
+    def accepts(self, kind: Kind, accept_crops: bool) -> bool:
+        """Whether pictures are scored that are of another kind than those of training; the rows then say so.
 
         Raises UsageError where that was not accepted.
         """
-        if cropped == self.crop.ready_made:
+        if kind == self.crop.kind:
             return False
         if accept_crops:
             return True
-        if cropped:
-            raise UsageError(
-                f"--cropped: nothing says how these faces were cut, and the weights read faces cut with fingerprint "
-                f"{self.crop.fingerprint()} (margin {self.crop.margin:g}); --accept-crops scores them all the same"
-            )
         raise UsageError(
-            "these weights were trained on ready-made face crops, cut nobody knows how; --cropped scores such crops, "
-            f"--accept-crops scores faces that ffpipe cuts itself (margin {self.crop.margin:g})"
+            f"{_TRAINED_ON[self.crop.kind].format(self._cut)}; {_REFUSED[kind].format(self._cut)}"
         )
+
+    @property
+    def _cut(self) -> str:
+        return f"margin {self.crop.margin:g}, fingerprint {self.crop.fingerprint()}"
 
 
 def _crop(config: dict[str, Any], directory: Path) -> CropSettings:
     try:
-        crop = CropSettings(**config["crop"])
+        crop = CropSettings.from_json(config["crop"])
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"{directory}: config.json says nothing valid of how faces are cut: {error}"

@@ -44,10 +44,14 @@ _JUDGED = (Status.OK, Status.PARTIAL)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How faces are gathered: frames that a track needs, and the length of the worst window in seconds."""
+    """How faces are gathered: frames that a track needs, and the length of the worst window in seconds.
+
+    whole: a medium has one track, of whole frames, and its reason speaks of no face.
+    """
 
     min_faces: int = 3
     window_seconds: float = 10.0
+    whole: bool = False
 
     def __post_init__(self) -> None:
         if self.min_faces < 1 or not 0 < self.window_seconds < math.inf:
@@ -63,7 +67,7 @@ class VideoScore:
     """A video's score and where it comes from; score and worst_track are None without an eligible track.
 
     n_eligible: tracks that could have been the worst. longest: frames of the longest track. needed: frames
-    that a track needs. frames: frames looked at, None where not known.
+    that a track needs. frames: frames looked at, None where not known. whole: see `Rule`.
     """
 
     score: float | None
@@ -73,6 +77,7 @@ class VideoScore:
     longest: int
     needed: int
     frames: int | None = None
+    whole: bool = False
 
 
 class Judgement(NamedTuple):
@@ -173,6 +178,7 @@ def video_score(tracks: Sequence[TrackRecord], rule: Rule, frames: int | None = 
         longest=max((track.n_faces for track in tracks), default=0),
         needed=rule.needed(frames),
         frames=frames,
+        whole=rule.whole,
     )
 
 
@@ -240,10 +246,12 @@ def _apart(score: float, bar: float) -> tuple[str, str]:
 
 def _where(video: VideoScore, track: TrackRecord) -> str:
     if video.frames == 1:
-        return "The face" if video.n_tracks == 1 else f"Face {track.track_id}"
+        only = "The image" if video.whole else "The face"
+        return only if video.n_tracks == 1 else f"Face {track.track_id}"
+    what = "The video" if video.whole else f"Track {track.track_id}"
     if track.n_faces == 1:
-        return f"Track {track.track_id} (at {track.first_pts_seconds:.1f} s)"
-    return f"Track {track.track_id} ({track.first_pts_seconds:.1f} s to {track.last_pts_seconds:.1f} s)"
+        return f"{what} (at {track.first_pts_seconds:.1f} s)"
+    return f"{what} ({track.first_pts_seconds:.1f} s to {track.last_pts_seconds:.1f} s)"
 
 
 def _too_brief(video: VideoScore) -> str:

@@ -7,7 +7,9 @@ import json
 import math
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, get_args
 
 import cv2
 import numpy as np
@@ -15,17 +17,20 @@ from numpy.typing import NDArray
 
 from ffpipe.manifests.errors import IntegrityError
 from ffpipe.manifests.records import Box
+from ffpipe.stages.window import Fit
 
 Image = NDArray[np.uint8]
 CropBox = tuple[int, int, int, int]
+#: What the stored pictures are: faces cut out of frames, inputs that were face crops already, whole frames.
+Kind = Literal["face", "crop", "whole"]
 
 #: Side in pixels of the blocks that codecs and the statistics use.
 BLOCK = 8
 #: Filtering by the row above beats OpenCV's default in size (a quarter) and time on decoded video, and zlib's
 #: efforts above 1 cost twice the time for a few per cent.
 _PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
-#: Largest side in pixels of a stored crop that a reader accepts.
-_MAX_STORED_SIDE = 8192
+#: Largest picture, in pixels, that is stored and that a reader accepts.
+MAX_STORED_PIXELS = 8192 * 8192
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -34,15 +39,16 @@ class CropSettings:
     """How faces are cut; models remember it, since scores hold for one way of cutting only.
 
     margin: side over the larger side of the detector's box, before snapping. snap: grid in pixels.
-    store_size: long side in pixels above which a crop is downscaled for storing. ready_made: the inputs were face
-    crops already, cut nobody knows how; margin and snap then say how faces of whole frames would be cut.
+    store_size: long side in pixels above which a crop is downscaled for storing. kind: "face" for faces that are
+    found and cut; "crop" where the inputs were face crops already, cut nobody knows how (margin and snap then say
+    how faces of whole frames would be cut); "whole" for frames taken whole, never resized: nothing else applies.
     """
 
     margin: float = 1.3
     snap: int = BLOCK
     store_size: int = 512
     resize_filter: str = "area"
-    ready_made: bool = False
+    kind: Kind = "face"
 
     def __post_init__(self) -> None:
         if not 1 <= self.margin <= 4:
@@ -53,11 +59,32 @@ class CropSettings:
             raise ValueError(f"the stored side is a multiple of {BLOCK} from 16 up, not {self.store_size}")
         if self.resize_filter != "area":
             raise ValueError(f"crops are downscaled by area averaging only, not by {self.resize_filter!r}")
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"pictures are of the kinds {', '.join(get_args(Kind))}, not {self.kind!r}")
+
+    @property
+    def fit(self) -> Fit:
+        """How a network is given the pictures: whole ones are cropped, since resizing wipes out the traces."""
+        return "crop" if self.kind == "whole" else "resize"
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits, equal for equal settings on every machine."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        applied = asdict(self)
+        kind = applied.pop("kind")
+        # Faces and crops are hashed as they were before there were other kinds: older weights keep their hash.
+        hashed = {"kind": kind} if kind == "whole" else {**applied, "ready_made": kind == "crop"}
+        return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:16]
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Settings from their fields; `ready_made` is how older versions wrote the kind.
+
+        Raises TypeError and ValueError for fields that are unknown or not allowed.
+        """
+        values = dict(stored)
+        if (ready_made := values.pop("ready_made", None)) is not None:
+            values["kind"] = "crop" if ready_made else "face"
+        return cls(**values)
 
 
 def crop_box(box: Box, settings: CropSettings = CropSettings()) -> CropBox:  # noqa: B008
@@ -151,9 +178,9 @@ def _checked_png(data: bytes) -> tuple[int, int]:
     if at != len(data) or len(header) != 13 or kinds[:1] != [b"IHDR"] or kinds[-1:] != [b"IEND"]:
         raise IntegrityError("a stored crop is cut short or has bytes after its end")
     width, height, depth, colour = struct.unpack(">IIBB", header[:10])
-    if (depth, colour) != (8, 2) or not 0 < min(width, height) <= max(width, height) <= _MAX_STORED_SIDE:
+    if (depth, colour) != (8, 2) or not 0 < width * height <= MAX_STORED_PIXELS:
         raise IntegrityError(
-            f"a stored crop is RGB of 8 bits up to {_MAX_STORED_SIDE} pixels, not {width}x{height}"
+            f"a stored crop is RGB of 8 bits, up to {MAX_STORED_PIXELS} pixels in all, not {width}x{height}"
         )
     return width, height
 

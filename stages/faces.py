@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ffpipe.manifests.errors import UsageError
-from ffpipe.manifests.records import FaceRecord
+from ffpipe.manifests.errors import MediaError, UsageError
+from ffpipe.manifests.records import FaceRecord, Status
 from ffpipe.stages.crop import (
+    MAX_STORED_PIXELS,
     CropBox,
     CropSettings,
     Image,
@@ -32,22 +33,23 @@ if TYPE_CHECKING:
 #: Faces known beforehand: frame index -> (track_id, detection) of each face, in pixels of the frames to come.
 GivenFaces = Mapping[int, Sequence[tuple[int, Detection]]]
 
-#: What the `detector` column says of faces that no detector found.
-READY_MADE = "cropped"
+#: What the `detector` column says of faces that no detector found, and of whole pictures.
+READY_MADE, WHOLE = "cropped", "whole"
+#: Most bytes of encoded pictures that a medium taken whole may have, since all are held until it is stored.
+WHOLE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class FaceSettings:
     """How the faces of a medium are found and cut.
 
-    max_faces: per frame; of more, the largest and most confident are kept. cropped: every frame is a face
-    crop already, to be taken whole, as one track.
+    max_faces: per frame; of more, the largest and most confident are kept. With crop settings of another kind than
+    "face" every frame is taken as it is, as one track.
     """
 
     crop: CropSettings = CropSettings()
     track: TrackSettings = TrackSettings()
     max_faces: int = 32
-    cropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,13 @@ def find_faces(
 
     Each frame is looked at once and not kept; memory grows with the encoded crops only. With `given`, nothing is
     searched or tracked: these faces are cut (for the same clip at another quality, see `faces_to_give`).
-    `detector` may be None with `given` or `settings.cropped`. Errors of the frame source pass through.
+    `detector` may be None with `given`, or where frames are taken as they are. Errors of the frame source pass
+    through; MediaError (too_large) is raised for pictures that are too large to be stored whole.
     """
-    if settings.cropped:
-        finder: _Finder = _ReadyMade(settings, media_id)
+    if settings.crop.kind == "whole":
+        finder: _Finder = _Whole(settings, media_id, WHOLE)
+    elif settings.crop.kind == "crop":
+        finder = _ReadyMade(settings, media_id)
     elif given is not None:
         finder = _Given(settings, media_id, given)
     elif detector is not None:
@@ -133,9 +138,13 @@ class _Finder:
         else:
             self.keep(frame, track_id, found, box, cut(frame.rgb, box))
 
+    def to_store(self, crop: Image) -> Image:
+        """The crop as it is stored."""
+        return store(crop, self.settings.crop.store_size)
+
     def keep(self, frame: Frame, track_id: int, found: Detection, box: CropBox, crop: Image) -> None:
         """Measure, store and encode a crop."""
-        stored = store(crop, self.settings.crop.store_size)
+        stored = self.to_store(crop)
         self.counts["downscaled"] += stored.shape != crop.shape
         self.records.append(
             FaceRecord(
@@ -205,7 +214,7 @@ class _Given(_Finder):
 
 
 class _ReadyMade(_Finder):
-    """Takes every frame whole."""
+    """Takes every frame as a face crop."""
 
     def look(self, frame: Frame) -> None:
         self.counts["frames"] += 1
@@ -215,6 +224,33 @@ class _ReadyMade(_Finder):
             return
         whole = float(box[0]), float(box[1]), float(box[2]), float(box[3])
         self.keep(frame, 0, Detection(whole, 1.0), box, crop)
+
+
+class _Whole(_ReadyMade):
+    """Takes every frame as it is and stores every pixel."""
+
+    _held = 0
+
+    def look(self, frame: Frame) -> None:
+        height, width = frame.rgb.shape[:2]
+        if height * width > MAX_STORED_PIXELS:
+            raise MediaError(
+                Status.TOO_LARGE,
+                f"{width}x{height} pixels; whole pictures are stored up to {MAX_STORED_PIXELS}",
+            )
+        super().look(frame)
+
+    def keep(self, frame: Frame, track_id: int, found: Detection, box: CropBox, crop: Image) -> None:
+        super().keep(frame, track_id, found, box, crop)
+        self._held += len(self.records[-1].crop)
+        if self._held > WHOLE_BYTES:
+            raise MediaError(
+                Status.TOO_LARGE,
+                f"{len(self.records)} whole frames take more than {WHOLE_BYTES >> 20} MiB; take fewer with --frames",
+            )
+
+    def to_store(self, crop: Image) -> Image:
+        return crop
 
 
 def face_id(media_id: str, frame_index: int, track_id: int) -> str:

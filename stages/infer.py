@@ -14,6 +14,7 @@ from torch.nn import functional
 from ffpipe.manifests.records import SIDA_LENGTH, Label
 from ffpipe.models.detector import Detector
 from ffpipe.stages.arithmetic import REFERENCE, Arithmetic
+from ffpipe.stages.window import Fit, window
 
 Image = NDArray[np.uint8]
 Vector = NDArray[np.float32]
@@ -28,13 +29,16 @@ class Loaded(Protocol):
         ...
 
 
-def to_input(crop: Image, size: int) -> Tensor:
-    """A stored crop, RGB uint8 (H,W,3), as float32 (3,size,size) in [0,1]: bilinear with antialias.
+def to_input(crop: Image, size: int, fit: Fit = "resize") -> Tensor:
+    """A stored crop, RGB uint8 (H,W,3), as float32 (3,size,size) in [0,1].
 
-    A crop of that size already keeps its values exactly. Raises ValueError for another shape or type.
+    fit: "resize" is bilinear with antialias; "crop" takes the centre, padded by its edge pixels where the image is
+    smaller. A crop of that size already keeps its values exactly. Raises ValueError for another shape or type.
     """
     if crop.dtype != np.uint8 or crop.ndim != 3 or crop.shape[2] != 3 or not crop.size:
         raise ValueError(f"a stored crop is uint8 (H,W,3), not {crop.dtype} {crop.shape}")
+    if fit == "crop":
+        crop = window(crop, size)
     image = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1).float()  # (3,H,W)
     if crop.shape[:2] != (size, size):
         image = functional.interpolate(image[None], (size, size), mode="bilinear", antialias=True)[0]
@@ -46,6 +50,7 @@ class Scorer:
 
     Identical runs on one machine are bit-identical, and a face's logit does not depend on its batch beyond 1e-4
     in float32. The number of threads is the caller's. The network is kept in the order that `arithmetic` needs.
+    `fit` is how the crops become its input, see `CropSettings.fit`.
     """
 
     def __init__(
@@ -54,12 +59,14 @@ class Scorer:
         device: torch.device | str = "cpu",
         batch_size: int = 8,
         arithmetic: Arithmetic = REFERENCE,
+        fit: Fit = "resize",
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch size {batch_size}; allowed: 1 or more")
         self.device = torch.device(device)
         self.batch_size = batch_size
         self.arithmetic = arithmetic
+        self.fit: Fit = fit
         self._model = loaded.model.to(self.device).eval()
         arithmetic.arrange(self._model)
         self._spec = loaded.model.spec
@@ -85,7 +92,7 @@ class Scorer:
         images = torch.zeros(self.batch_size, 3, self._spec.input_size, self._spec.input_size)
         statistics = torch.zeros(self.batch_size, SIDA_LENGTH)
         for row, crop in enumerate(crops):
-            images[row] = to_input(crop, self._spec.input_size)
+            images[row] = to_input(crop, self._spec.input_size, self.fit)
         statistics[: len(crops)] = torch.from_numpy(np.array(sida, np.float32))
         # The first face fills the rest: ordinary values, where a blank image could upset a logarithm.
         images[len(crops) :], statistics[len(crops) :] = images[0], statistics[0]

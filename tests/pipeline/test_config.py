@@ -65,6 +65,22 @@ def test_the_digest_changes_with_results_and_not_with_how_they_are_made() -> Non
     assert ExtractConfig(workers=7, engine="ray", limit=3, name="other").digest() == base
     assert ExtractConfig(frames=8).digest() != base
     assert ExtractConfig(detector="dlib").digest() != base
+    assert ExtractConfig(only=("train/*",)).digest() == base, "it adds inputs, as --limit does"
+
+
+def test_a_setting_that_came_later_leaves_older_digests_as_they_were() -> None:
+    assert "whole" not in ExtractConfig().bound()
+    assert ExtractConfig(whole=True).digest() != ExtractConfig().digest()
+
+
+def test_inputs_are_of_one_kind() -> None:
+    with pytest.raises(UsageError, match="not both"):
+        ExtractConfig.build({"whole": True, "cropped": True})
+    assert [ExtractConfig(**given).kind for given in ({}, {"whole": True}, {"cropped": True})] == [
+        None,
+        "whole",
+        "crop",
+    ]
 
 
 def test_settings_do_not_change() -> None:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from training_faces import MadeFaces, crop, write_dataset
 
 from ffpipe.manifests.errors import IntegrityError
 from ffpipe.manifests.records import Label, Split
 from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches, sida_batches
-from ffpipe.pipeline.faces import balancing_copies
+from ffpipe.pipeline.faces import Face, balancing_copies
 from ffpipe.pipeline.loader import Labelled, ShardFaces
 from ffpipe.pipeline.packed import PackedFaces, pack
 from ffpipe.pipeline.sampler import Sampler
@@ -139,6 +140,47 @@ def test_the_image_and_the_statistics_come_from_the_same_flipped_crop(dataset, m
             flipped = np.ascontiguousarray(source.fetch([row])[0].crop[:, ::-1])
             assert batch.image[place].equal(to_input(flipped, 32))
             assert np.array_equal(batch.sida[place].numpy(), face_sida([flipped])[0])
+
+
+class _Images(MadeFaces):
+    """Faces whose crops are images of `shape`, each pixel holding its own place."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.image = np.zeros((*shape, 3), np.uint8)
+        self.image[..., 0] = np.arange(shape[0])[:, None]
+        self.image[..., 1] = np.arange(shape[1])
+
+    def fetch(self, rows):
+        return [Face(self.image, face.sida) for face in super().fetch(rows)]
+
+
+def _corners(shape: tuple[int, int]) -> np.ndarray:
+    """Upper left pixel of each window of an epoch, (n, 2)."""
+    source = _Images(shape)
+    rows = np.arange(len(source.table))
+    sampler = Sampler(rows, source.table.block, np.ones_like(rows), source.table.block_bytes, 8, 0)
+    network = NetworkInput(32, needs_sida=False, fit="crop")
+    batches = TrainBatches(source, sampler, network, Augmentation())
+    images = torch.cat([batch.image for batch in batches.epoch(1)])
+    assert images.shape[1:] == (3, 32, 32)
+    return (images[:, :2, 0, 0] * 255).round().numpy().astype(int)
+
+
+def test_whole_images_are_cropped_at_a_place_that_does_not_depend_on_them():
+    wide, tall = _corners((132, 232)), _corners((232, 132))
+    assert wide[:, 0].max() <= 100 < wide[:, 1].max() <= 200
+    assert len({tuple(corner) for corner in wide}) > 40, "each draw has a place of its own"
+    # The same draws on images of other sides: one step of the coarser grid is two of the finer.
+    assert np.abs(wide[:, 0] * 2 - tall[:, 0]).max() <= 2
+    assert np.abs(wide[:, 1] - tall[:, 1] * 2).max() <= 2
+
+
+def test_validation_crops_whole_images_at_their_centre():
+    source = _Images((132, 232))
+    batches = EvalBatches(source, np.arange(3), NetworkInput(32, needs_sida=False, fit="crop"), batch_size=2)
+    for _, batch in batches.batches():
+        assert (batch.image[:, :2, 0, 0] * 255).round().tolist() == [[50.0, 100.0]] * len(batch)
 
 
 def test_validation_sees_stored_faces_in_order():

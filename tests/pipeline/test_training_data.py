@@ -167,6 +167,9 @@ def test_the_command_for_more_frames_is_whole_and_keeps_what_the_dataset_was_mad
     assert _command(workspace, source="/my films", cropped=True, store_size=256) == (
         "ffpipe extract '/my films' --frames 50 --store-size 256 --cropped --name made --overwrite"
     )
+    assert _command(workspace, source="/films/made", only=["train/*/car", "test"], whole=True) == (
+        "ffpipe extract /films/made --frames 50 --only 'train/*/car' --only test --whole --overwrite"
+    )
     assert _command(workspace, source="/films/made", frames="all") is None
     monkeypatch.delenv("FFPIPE_WORKSPACE")
     assert f"--workspace {workspace.root} --overwrite" in _command(workspace, source="/films/made")

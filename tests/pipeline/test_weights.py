@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import cast
+from typing import cast, get_args
 
 import pytest
 
@@ -8,27 +8,43 @@ from ffpipe.manifests.errors import UsageError
 from ffpipe.models.checkpoint import LoadedModel
 from ffpipe.pipeline.weights import Weights
 from ffpipe.stages.aggregate import Thresholds
-from ffpipe.stages.crop import CropSettings
+from ffpipe.stages.crop import CropSettings, Kind
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-def trained_on(ready_made: bool) -> Weights:
-    return Weights(cast(LoadedModel, None), CropSettings(ready_made=ready_made), Thresholds(reason="none"))
+def trained_on(kind: Kind) -> Weights:
+    return Weights(cast(LoadedModel, None), CropSettings(kind=kind), Thresholds(reason="none"))
 
 
-@pytest.mark.parametrize("ready_made", [False, True])
-def test_faces_cut_as_in_training_are_scored_without_asking(ready_made: bool) -> None:
-    assert trained_on(ready_made).accepts(cropped=ready_made, accept_crops=False) is False
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_of_the_kind_of_training_are_scored_without_asking(kind: Kind) -> None:
+    assert trained_on(kind).accepts(kind, accept_crops=False) is False
 
 
-@pytest.mark.parametrize(("ready_made", "words"), [(False, "margin 1.3"), (True, "ready-made")])
-def test_faces_cut_otherwise_are_refused_unless_accepted_and_then_marked(
-    ready_made: bool, words: str
+@pytest.mark.parametrize("trained", KINDS)
+@pytest.mark.parametrize("given", KINDS)
+def test_pictures_of_another_kind_are_refused_unless_accepted_and_then_marked(
+    trained: Kind, given: Kind
 ) -> None:
-    weights = trained_on(ready_made)
-    with pytest.raises(UsageError, match=f"{words}.*--accept-crops|--accept-crops.*{words}"):
-        weights.accepts(cropped=not ready_made, accept_crops=False)
-    assert weights.accepts(cropped=not ready_made, accept_crops=True) is True
+    if trained == given:
+        return
+    words = {"face": "margin 1.3", "crop": "ready-made|--cropped", "whole": "whole"}
+    with pytest.raises(UsageError, match=words[trained]) as refused:
+        trained_on(trained).accepts(given, accept_crops=False)
+    assert refused.match(words[given])
+    assert refused.match("--accept-crops")
+    assert trained_on(trained).accepts(given, accept_crops=True) is True
 
 
-def test_the_two_ways_have_fingerprints_of_their_own() -> None:
-    assert trained_on(False).crop.fingerprint() != trained_on(True).crop.fingerprint()
+def test_what_is_taken_when_nothing_is_said() -> None:
+    assert {kind: trained_on(kind).inputs(None).kind for kind in KINDS} == {
+        "face": "face",
+        "crop": "face",
+        "whole": "whole",
+    }
+    assert trained_on("whole").inputs("crop").kind == "crop"
+
+
+def test_the_ways_have_fingerprints_of_their_own() -> None:
+    assert len({trained_on(kind).crop.fingerprint() for kind in KINDS}) == len(KINDS)

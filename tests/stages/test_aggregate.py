@@ -188,6 +188,14 @@ def test_an_image_is_judged_by_its_one_face():
     assert judgement.reason.startswith("The face scored 0.970, above")
 
 
+def test_of_whole_frames_the_reason_names_no_face():
+    rule = Rule(whole=True)
+    image = video_score(score_tracks([0], [0.0], [0.97], "m", rule, 1), rule, 1)
+    assert judge(image, thresholds()).reason.startswith("The image scored 0.970, above")
+    clip = video_score(score_tracks([0] * 3, [0.0, 1.0, 2.0], [0.97] * 3, "m", rule, 3), rule, 3)
+    assert judge(clip, thresholds()).reason.startswith("The video (0.0 s to 2.0 s) scored 0.970, above")
+
+
 def test_close_numbers_are_printed_with_the_digits_that_tell_them_apart():
     close = thresholds(real_tail=tuple([0.99999] * 20))
     assert "0.999995, above the threshold 0.999990" in judge(video(0.999995), close).reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -131,10 +133,22 @@ def test_fingerprints_tell_settings_apart_and_never_change():
     )
     others = [CropSettings(margin=1.4), CropSettings(snap=16), CropSettings(store_size=256)]
     assert len({CropSettings().fingerprint(), *(s.fingerprint() for s in others)}) == 4
+    assert CropSettings(kind="crop").fingerprint() == "e348c3ef39bb02f3"
+    whole = {CropSettings(kind="whole", store_size=size).fingerprint() for size in (64, 512)}
+    assert len(whole) == 1, "whole images are stored as they are, whatever the size for crops"
+
+
+def test_settings_are_read_from_what_any_version_stored():
+    older = {"margin": 1.3, "snap": 8, "store_size": 256, "resize_filter": "area"}
+    assert CropSettings.from_json({**older, "ready_made": True}) == CropSettings(store_size=256, kind="crop")
+    assert CropSettings.from_json({**older, "ready_made": False}) == CropSettings(store_size=256)
+    whole = CropSettings(kind="whole")
+    assert CropSettings.from_json(asdict(whole)) == whole
+    assert (whole.fit, CropSettings().fit, CropSettings(kind="crop").fit) == ("crop", "resize", "resize")
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"margin": 0.9}, {"snap": 4}, {"store_size": 500}, {"resize_filter": "cubic"}]
+    "wrong", [{"margin": 0.9}, {"snap": 4}, {"store_size": 500}, {"resize_filter": "cubic"}, {"kind": "half"}]
 )
 def test_settings_check_themselves(wrong):
     with pytest.raises(ValueError, match="not"):

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from media import face_painter
 
-from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.errors import MediaError, UsageError
+from ffpipe.manifests.records import Status
+from ffpipe.stages import faces as faces_module
 from ffpipe.stages.crop import CropSettings, crop_box, cut, decode_crop, store
 from ffpipe.stages.decode import Frame, decode_in_process
 from ffpipe.stages.detect import Detection, create_detector
@@ -122,14 +124,39 @@ def test_given_faces_cut_the_same_places_out_of_another_quality():
         assert b.face_id == a.face_id.replace("ab", "cd")
 
 
+CROPPED = FaceSettings(crop=CropSettings(kind="crop"))
+
+
 def test_ready_made_crops_are_one_track_of_whole_pictures():
-    medium = find_faces(reused(2), None, FaceSettings(cropped=True), media_id="ab")
+    medium = find_faces(reused(2), None, CROPPED, media_id="ab")
     assert medium.tracks == 1
     assert [record.crop_box for record in medium.faces] == [(0, 0, *SIZE)] * 2
     assert np.array_equal(decode_crop(medium.faces[1].crop), picture(1))
     assert medium.faces[0].crop_side == max(SIZE)
-    tiny = find_faces([Frame(0, 0, picture(0)[:12])], None, FaceSettings(cropped=True), media_id="ab")
+    tiny = find_faces([Frame(0, 0, picture(0)[:12])], None, CROPPED, media_id="ab")
     assert (tiny.faces, tiny.too_small) == ([], 1)
+
+
+def test_whole_frames_are_stored_whole_where_crops_are_downscaled():
+    settings = [FaceSettings(crop=CropSettings(store_size=32, kind=kind)) for kind in ("crop", "whole")]
+    crop, whole = (find_faces(reused(2), None, s, media_id="ab").faces[1] for s in settings)
+    assert (crop.stored_side, whole.stored_side, whole.crop_side) == (32, max(SIZE), max(SIZE))
+    assert np.array_equal(decode_crop(whole.crop), picture(1))
+    assert np.array_equal(crop.sida, whole.sida)
+    assert (crop.detector, whole.detector) == ("cropped", "whole")
+
+
+def test_what_is_too_large_to_be_stored_whole_is_refused(monkeypatch):
+    settings = FaceSettings(crop=CropSettings(kind="whole"))
+    monkeypatch.setattr(faces_module, "MAX_STORED_PIXELS", SIZE[0] * SIZE[1])
+    one = len(find_faces(reused(1), None, settings, media_id="ab").faces[0].crop)
+    monkeypatch.setattr(faces_module, "WHOLE_BYTES", 2 * one)
+    with pytest.raises(MediaError, match="--frames") as refused:
+        find_faces(reused(3), None, settings, media_id="ab")
+    assert refused.value.status == Status.TOO_LARGE
+    monkeypatch.setattr(faces_module, "MAX_STORED_PIXELS", SIZE[0] * SIZE[1] - 1)
+    with pytest.raises(MediaError, match=f"{SIZE[0]}x{SIZE[1]} pixels"):
+        find_faces(reused(1), None, settings, media_id="ab")
 
 
 def test_a_way_to_find_faces_must_be_chosen():

@@ -12,6 +12,7 @@ from ffpipe.manifests.records import SIDA_LENGTH
 from ffpipe.models.detector import Detector, DetectorSpec
 from ffpipe.stages.arithmetic import ARITHMETICS
 from ffpipe.stages.infer import Scorer, probability, to_input
+from ffpipe.stages.window import window
 
 SIZE = 32
 
@@ -52,6 +53,23 @@ def faces(count, seed=0):
 
 def scorer(**options):
     return Scorer(SimpleNamespace(model=Tiny()), **options)
+
+
+def test_whole_images_are_cropped_at_the_centre_and_small_ones_padded():
+    image = np.random.default_rng(1).integers(0, 256, (50, 41, 3), dtype=np.uint8)
+    found = to_input(image, SIZE, "crop").permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(found, image[9:41, 5:37] / np.float32(255), rtol=1e-6)
+    small = to_input(image[:20, :30], SIZE, "crop").permute(1, 2, 0).numpy()
+    padded = np.pad(image[:20, :30], ((6, 6), (1, 1), (0, 0)), mode="edge")
+    np.testing.assert_allclose(small, padded / np.float32(255), rtol=1e-6)
+
+
+def test_the_scorer_fits_images_as_it_was_told():
+    crops, sida = faces(3)
+    centres = [window(crop, SIZE) for crop in crops]
+    cropped, resized = scorer(fit="crop").score(crops, sida), scorer().score(crops, sida)
+    np.testing.assert_array_equal(cropped, scorer().score(centres, sida))
+    assert not np.array_equal(cropped, resized)
 
 
 def test_input_is_a_bilinear_antialiased_resize():
