@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,16 +9,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ffpipe.manifests.errors import StorageError, UsageError
+from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import MediaRecord, Split
-from ffpipe.manifests.schemas import from_table
-from ffpipe.manifests.shards import ShardGroup
 from ffpipe.manifests.splits import components, group_key, hold_out_validation
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.loader import Labelled
+from ffpipe.pipeline.stored_media import (
+    are,
+    crop_settings,
+    data_digest,
+    labelled_media,
+    media_words,
+    of_quality,
+    parts_of,
+    stored_job,
+    without_conflicts,
+)
 from ffpipe.pipeline.training_job import counted
 from ffpipe.pipeline.workspace import Workspace, name_for
-from ffpipe.stages.crop import CropSettings, Kind
+from ffpipe.stages.crop import CropSettings
 
 #: Settings of extract that decide, beside the frames, what it stores.
 _KEPT_SETTINGS = (
@@ -57,12 +64,12 @@ def choose_media(
     names = _choose_datasets(workspace, data)
     groups = [workspace.dataset(name) for name in names]
     notes: list[str] = []
-    media = [m for group in groups for m in _labelled(group)]
-    media = _of_quality(media, quality, notes)
+    media = [m for group in groups for m in labelled_media(group)]
+    media = of_quality(media, quality, notes)
     media = _without_methods(media, left_out, notes)
-    media = _without_conflicts(media, notes)
-    jobs = [_job(group) for group in groups]
-    crop = _crop(names, jobs)
+    media = without_conflicts(media, notes)
+    jobs = [stored_job(group) for group in groups]
+    crop = crop_settings(names, jobs)
     train, validation, split = _divide(media, jobs, seed, notes)
     _require_classes(train, names)
     return TrainingMedia(
@@ -71,7 +78,7 @@ def choose_media(
         validation=validation,
         split=split,
         crop=crop,
-        data_digest=_digest(groups),
+        data_digest=data_digest(groups),
         notes=notes,
     )
 
@@ -87,7 +94,7 @@ def _choose_datasets(workspace: Workspace, data: Sequence[str]) -> tuple[str, ..
         )
     if data:
         return tuple(dict.fromkeys(data))
-    labelled = [name for name in there if _labelled(workspace.dataset(name))]
+    labelled = [name for name in there if labelled_media(workspace.dataset(name))]
     if not labelled:
         raise UsageError(f"no dataset in {workspace.root} has labelled faces; there are {', '.join(there)}")
     if len(labelled) > 1:
@@ -96,25 +103,6 @@ def _choose_datasets(workspace: Workspace, data: Sequence[str]) -> tuple[str, ..
             "so that none that is meant for testing is trained on by accident"
         )
     return (labelled[0],)
-
-
-def _labelled(group: ShardGroup) -> list[MediaRecord]:
-    """Media with a label and faces. Copies of a file are rows of one medium; their faces are stored once."""
-    return [m for m in from_table(group.read("media"), MediaRecord) if m.label is not None and m.faces]
-
-
-def _of_quality(media: list[MediaRecord], quality: str | None, notes: list[str]) -> list[MediaRecord]:
-    there = sorted({m.quality for m in media if m.quality})
-    if quality is None:
-        if len(there) > 1:
-            raise UsageError(f"several qualities: {', '.join(there)}; say which to train on with --quality")
-        return media
-    if quality not in there:
-        raise UsageError(f"--quality {quality}: the data have {', '.join(there) or 'no qualities'}")
-    unmarked = sum(m.quality is None for m in media)
-    if unmarked:
-        notes.append(f"{unmarked} media without a quality on record kept beside those of {quality}")
-    return [m for m in media if m.quality in (quality, None)]
 
 
 def _without_methods(
@@ -130,23 +118,10 @@ def _without_methods(
     return [m for m in media if m.method not in left_out]
 
 
-def _without_conflicts(media: list[MediaRecord], notes: list[str]) -> list[MediaRecord]:
-    labels: dict[str, set[int]] = {}
-    for m in media:
-        labels.setdefault(m.media_id, set()).add(int(m.label or 0))
-    conflicts = sorted(media_id for media_id, found in labels.items() if len(found) > 1)
-    if conflicts:
-        example = " and ".join([m.path for m in media if m.media_id == conflicts[0]][:2])
-        notes.append(
-            f"{_media(len(conflicts))} labelled both real and fake {_are(len(conflicts))} left out ({example})"
-        )
-    return [m for m in media if len(labels[m.media_id]) == 1]
-
-
 def _divide(
     media: list[MediaRecord], jobs: Sequence[dict[str, Any]], seed: int, notes: list[str]
 ) -> tuple[dict[str, Labelled], dict[str, Labelled], str]:
-    parts = _parts(media)
+    parts = parts_of(media)
     joined = components([group_key(m), m.media_id] for m in media)
     train = [m for m in media if parts[m.media_id] is Split.TRAIN]
     held_out = [m for m in media if parts[m.media_id] is Split.VAL]
@@ -167,18 +142,8 @@ def _divide(
         )
     tested = sum(part is Split.TEST for part in parts.values())
     if tested:
-        notes.append(f"{_media(tested)} of the test split {_are(tested)} not touched")
+        notes.append(f"{media_words(tested)} of the test split {are(tested)} not touched")
     return _by_id(train, joined), _by_id(held_out, joined), split
-
-
-def _parts(media: Iterable[MediaRecord]) -> dict[str, Split]:
-    """A medium's split, by id; of copies in several splits the one that learns least decides."""
-    order = [Split.TRAIN, Split.VAL, Split.TEST]
-    parts: dict[str, Split] = {}
-    for m in media:
-        part = m.split or Split.TRAIN
-        parts[m.media_id] = max(parts.get(m.media_id, part), part, key=order.index)
-    return parts
 
 
 def _held_out_line(groups: int, media: int, seed: int) -> str:
@@ -193,14 +158,6 @@ def _held_out_line(groups: int, media: int, seed: int) -> str:
     )
 
 
-def _media(number: int) -> str:
-    return "1 medium" if number == 1 else f"{number} media"
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
-
-
 def _by_id(media: Iterable[MediaRecord], joined: dict[str, str]) -> dict[str, Labelled]:
     return {m.media_id: Labelled(int(m.label or 0), joined[m.media_id], m.frames_decoded) for m in media}
 
@@ -212,21 +169,12 @@ def _require_classes(train: dict[str, Labelled], names: Sequence[str]) -> None:
         raise UsageError(f"no {missing} media to train on in {', '.join(names)}: both classes are needed")
 
 
-def _job(group: ShardGroup) -> dict[str, Any]:
-    path = group.root / "job.json"
-    try:
-        stored: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: cannot be read: {error}") from error
-    return stored
-
-
 def more_frames(workspace: Workspace, names: Sequence[str], frames: int) -> list[str]:
     """Commands that extract datasets again with `frames` a video; none for those extracted with as many or all.
 
     Raises StorageError.
     """
-    stored = {name: _job(workspace.dataset(name)).get("configuration", {}) for name in names}
+    stored = {name: stored_job(workspace.dataset(name)).get("configuration", {}) for name in names}
     return [
         _extract_command(workspace, name, configuration, frames)
         for name, configuration in stored.items()
@@ -250,26 +198,3 @@ def _extract_command(workspace: Workspace, name: str, configuration: dict[str, A
     if workspace != Workspace.find():
         words += ["--workspace", str(workspace.root)]
     return shlex.join([*words, "--overwrite"])
-
-
-def _crop(names: Sequence[str], jobs: Sequence[dict[str, Any]]) -> CropSettings:
-    prints = {str(job["crop"]) for job in jobs}
-    if len(prints) > 1:
-        raise UsageError(
-            f"the datasets {', '.join(names)} were cut with different crop settings; extract them with the same"
-        )
-    configuration = jobs[0].get("configuration", {})
-    kind: Kind = "whole" if configuration.get("whole") else "crop" if configuration.get("cropped") else "face"
-    settings = CropSettings(store_size=configuration.get("store_size", 512), kind=kind)
-    if {settings.fingerprint()} != prints:
-        raise UsageError(f"{', '.join(names)}: cut by another version of ffpipe; extract again with this one")
-    return settings
-
-
-def _digest(groups: Sequence[ShardGroup]) -> str:
-    digest = hashlib.sha256()
-    for group in groups:
-        for table in group.tables:
-            for _, part in group.shards(table):
-                digest.update(part.sha256.encode())
-    return digest.hexdigest()[:16]
