@@ -81,7 +81,7 @@ class TrainBatches:
             faces = [self._augmented(face, epoch, row, copy) for face, row, copy in drawn]
             return _stack(faces, self.source.table.label[draws.rows], self.network)
 
-        yield from _ahead(prepare, range(start, self.steps), self.threads)
+        yield from ahead(prepare, range(start, self.steps), self.threads)
 
     def _augmented(self, face: Face, epoch: int, row: int, copy: int) -> Face:
         generator = draw_generator(self.sampler.seed, epoch, row, copy)
@@ -117,7 +117,7 @@ class EvalBatches:
             labels = self.source.table.label[rows]
             return place, _stack(self.source.fetch(rows.tolist()), labels, self.network)
 
-        yield from _ahead(prepare, range(self.steps) if steps is None else steps, self.threads)
+        yield from ahead(prepare, range(self.steps) if steps is None else steps, self.threads)
 
 
 def sida_batches(source: FaceSource, rows: Rows) -> Iterator[Tensor]:
@@ -138,7 +138,7 @@ def _stack(faces: Sequence[Face], labels: npt.NDArray[np.int8], network: Network
     return Batch(image, sida, torch.from_numpy(labels.astype(np.int64)))
 
 
-def _ahead(prepare: Callable[[int], _R], steps: Sequence[int], threads: int) -> Iterator[_R]:
+def ahead(prepare: Callable[[int], _R], steps: Sequence[int], threads: int) -> Iterator[_R]:
     """`prepare(step)` for each step in order, computed up to twice `threads` steps ahead; 0 computes on demand."""
     if not threads:
         yield from map(prepare, steps)

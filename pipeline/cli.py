@@ -17,7 +17,7 @@ import ffpipe
 from ffpipe.manifests.errors import FfpipeError, StorageError, UsageError
 from ffpipe.pipeline import environment, output
 from ffpipe.pipeline.commands import configured
-from ffpipe.pipeline.config import ExtractConfig, ScoreConfig, TrainConfig
+from ffpipe.pipeline.config import EvaluateConfig, ExtractConfig, ScoreConfig, TrainConfig
 from ffpipe.pipeline.output import Progress, print_verdicts
 from ffpipe.pipeline.workspace import Workspace
 
@@ -157,6 +157,32 @@ def score(
     else:
         print_verdicts(result.report.to_pylist(), CONSOLE, SHOWN_VERDICTS)
     return result.exit_code
+
+
+@app.command()
+@configured(EvaluateConfig)
+def evaluate(
+    run: Annotated[
+        str, typer.Argument(help="A model's folder, or MODEL/RUN in the workspace.", metavar="RUN")
+    ],
+    settings: EvaluateConfig,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Measure a trained model on a dataset: accuracy at 0.5, AP and AUC, overall and per method or generator.
+
+    Reads what extract stored. Every opening of a test split is counted and logged in the run's folder.
+    """
+    from ffpipe.pipeline import evaluate as job
+    from ffpipe.pipeline.figures_text import print_figures
+
+    with Progress("evaluate", "pictures", console=CONSOLE) as advance:
+        result = job.evaluate(run, settings, Workspace.find(workspace), say, advance)
+    if json_output:
+        typer.echo(result.to_json())
+    else:
+        print_figures(result.rows, CONSOLE)
+    return 0
 
 
 @app.command()

@@ -72,7 +72,7 @@ def _changes_result(field: Any, value: Any) -> bool:
 
 
 def _read_toml(path: Path, section: str) -> dict[str, Any]:
-    """The job's table of a TOML file (`[extract]`, `[train]`, `[score]`), or its top level without tables."""
+    """The job's table of a TOML file (`[extract]`, `[train]`, …), or its top level without tables."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -80,7 +80,7 @@ def _read_toml(path: Path, section: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--config {path}: not valid TOML: {error}") from None
     name = section.removesuffix("Config").lower()
-    jobs = {"extract", "train", "score"}
+    jobs = {"extract", "train", "score", "evaluate"}
     if jobs & content.keys():
         unknown = content.keys() - jobs
         if unknown:
@@ -346,4 +346,31 @@ class ScoreConfig(MediaSettings):
     )
     keep_faces: Literal["none", "worst", "all"] = Field(
         default="worst", description="Crops kept per track: none, the 8 worst and 2 best, or all."
+    )
+
+
+class EvaluateConfig(JobConfig):
+    """Settings of `ffpipe evaluate`."""
+
+    data: str = Field(description="Dataset in the workspace.")
+    split: Literal["train", "val", "test", "all"] = Field(
+        default="test", description="Part of the dataset; each opening of the test split is logged."
+    )
+    quality: str | None = Field(default=None, description="Use only this quality (c0, c23, c40).")
+    frames_per_video: int | None = Field(
+        default=None,
+        ge=1,
+        description="Score at most N frames of each video, evenly spread. Default: all stored.",
+    )
+    replicates: int = Field(default=1000, ge=100, description="Bootstrap draws of the 95% intervals.")
+    seed: int = Field(default=0, ge=0, description="Seed of the bootstrap.")
+    batch_size: int = Field(
+        default=8, ge=1, le=1024, json_schema_extra=HOW, description="Pictures scored together."
+    )
+    arithmetic: ArithmeticName = Field(
+        default="auto",
+        description="How the network is computed; auto: the fastest within the model card's tolerance.",
+    )
+    accept_crops: bool = Field(
+        default=False, description="Score pictures that were cut with other settings than the weights'."
     )

@@ -185,7 +185,7 @@ def score(
     accepted = weights.accepts(kind, config.accept_crops)
     found = _collect(paths, config, workspace, out, say)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    arithmetic = _arithmetic(config, workspace, weights, device, say)
+    arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
     root, facts = _bind(config, workspace, weights, accepted, out, device, arithmetic)
     job = ScoreJob(
         root=root,
@@ -228,11 +228,10 @@ def _choose_weights(config: ScoreConfig, workspace: Workspace, say: Say) -> Path
     return directory
 
 
-def _arithmetic(
-    config: ScoreConfig, workspace: Workspace, weights: Weights, device: str, say: Say
-) -> Arithmetic:
+def arithmetic_for(asked: str, workspace: Workspace, weights: Weights, device: str, say: Say) -> Arithmetic:
+    """The arithmetic that weights are scored with on a device, said with its reason; `asked` may be "auto"."""
     arithmetic, reason = choose(
-        config.arithmetic,
+        asked,
         weights.loaded.config,
         weights.loaded.model,
         torch.device(device),

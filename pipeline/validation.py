@@ -63,23 +63,7 @@ class Validation:
 
     def videos(self, logits: Logits) -> list[VideoResult]:
         """Each medium's score, gathered over its tracks as in scoring."""
-        scores, table = probability(logits), self.table
-        results = []
-        media = table.medium[self.rows]
-        for medium in np.unique(media):
-            places = np.flatnonzero(media == medium)
-            rows = self.rows[places]
-            results.append(self._video(int(medium), rows, scores[places]))
-        return results
-
-    def _video(self, medium: int, rows: Rows, scores: Logits) -> VideoResult:
-        table = self.table
-        frames = table.looked[medium]
-        name, group = table.media[medium], table.groups[medium]
-        ids, pts = table.track[rows].tolist(), table.pts[rows].tolist()
-        tracks = score_tracks(ids, pts, scores.tolist(), name, self.rule, frames)
-        video = video_score(tracks, self.rule, frames)
-        return VideoResult(name, group, int(table.label[rows[0]]), video.score, video.n_eligible)
+        return gather_videos(self.table, self.rows, logits, self.rule)
 
     def thresholds(self, logits: Logits, seed: int) -> Thresholds:
         """Thresholds from the video scores."""
@@ -91,6 +75,25 @@ class Validation:
             [v.tracks for v in videos],
             seed=seed,
         )
+
+
+def gather_videos(table: FaceTable, rows: Rows, logits: Logits, rule: Rule = Rule()) -> list[VideoResult]:  # noqa: B008
+    """The score of each medium that some rows are of, one logit a row, by the rule of scoring."""
+    scores = probability(logits)
+    media = table.medium[rows]
+    order = np.argsort(media, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(media[order])) + 1) if len(rows) else []
+    return [_video(table, rows[places], scores[places], rule) for places in parts]
+
+
+def _video(table: FaceTable, rows: Rows, scores: Logits, rule: Rule) -> VideoResult:
+    medium = int(table.medium[rows[0]])
+    frames = table.looked[medium]
+    name, group = table.media[medium], table.groups[medium]
+    ids, pts = table.track[rows].tolist(), table.pts[rows].tolist()
+    tracks = score_tracks(ids, pts, scores.tolist(), name, rule, frames)
+    video = video_score(tracks, rule, frames)
+    return VideoResult(name, group, int(table.label[rows[0]]), video.score, video.n_eligible)
 
 
 def _auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:

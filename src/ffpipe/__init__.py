@@ -1,10 +1,11 @@
-"""ffpipe: a video face-forensics pipeline. The command line's three jobs, callable from Python.
+"""ffpipe: a video face-forensics pipeline. The command line's jobs, callable from Python.
 
 import ffpipe
 
 ffpipe.extract("FF++/")
 ffpipe.train(model="sfcl-hcmf")
 report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
+figures = ffpipe.evaluate("models/sfcl-hcmf/paper-001", "FF++")  # accuracy, AP and AUC of the test split
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas
 
+    from ffpipe.pipeline.evaluate import Evaluation
     from ffpipe.pipeline.extract import ExtractResult
     from ffpipe.pipeline.train_result import TrainResult
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "extract", "score", "train"]
+__all__ = ["__version__", "evaluate", "extract", "score", "train"]
 
 StrPath = str | PathLike[str]
 
@@ -70,6 +72,17 @@ def score(
     result = job(given, config, _workspace(workspace), out=Path(out) if out else None, say=_say)
     report: pandas.DataFrame = result.report.to_pandas()
     return report
+
+
+def evaluate(run: StrPath, data: str, *, workspace: StrPath | None = None, **settings: Any) -> Evaluation:
+    """Measure a run (its folder, or `<model>/<run>`) on a dataset; `settings` are those of `ffpipe evaluate`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import EvaluateConfig
+    from ffpipe.pipeline.evaluate import evaluate as job
+
+    return job(str(run), EvaluateConfig.build({"data": data, **settings}), _workspace(workspace), _say)
 
 
 def _workspace(given: StrPath | None) -> Any:

@@ -1,0 +1,275 @@
+"""The evaluate job: a stored dataset's split scored with a run's weights, in figures per method and overall.
+
+The only job that reads a test split. Each opening of one is logged in the run's folder before a picture is read, and
+what the run learned from is never measured as if it were new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from ffpipe.manifests.errors import StorageError, UsageError
+from ffpipe.manifests.records import MediaRecord, Split
+from ffpipe.manifests.schemas import from_table
+from ffpipe.manifests.shards import ShardGroup, write_atomic
+from ffpipe.manifests.splits import components, group_key
+from ffpipe.pipeline import provenance, tables
+from ffpipe.pipeline.config import EvaluateConfig
+from ffpipe.pipeline.evaluation_scores import Scores, score_media
+from ffpipe.pipeline.loader import Labelled
+from ffpipe.pipeline.openings import log_opening
+from ffpipe.pipeline.output import Advance, Say
+from ffpipe.pipeline.score import arithmetic_for
+from ffpipe.pipeline.stored_media import (
+    crop_settings,
+    data_digest,
+    media_words,
+    of_quality,
+    parts_of,
+    stored_job,
+    without_conflicts,
+)
+from ffpipe.pipeline.weights import Weights
+from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.evaluation import Row, comparisons, table
+from ffpipe.stages.infer import Scorer
+
+#: Folder in a run's folder with one folder an evaluation.
+EVALUATIONS = "evaluations"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A finished evaluation: its rows, what they rest on, and the folder with its files."""
+
+    directory: Path
+    rows: list[Row]
+    facts: dict[str, Any]
+
+    def to_json(self) -> str:
+        """Everything but single scores, as JSON."""
+        return json.dumps({**self.facts, "rows": [asdict(row) for row in self.rows]}, indent=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The media of a split, as rows of the media table; `unscored` counts those without a picture, by status."""
+
+    name: str
+    group: ShardGroup
+    media: list[MediaRecord]
+    unscored: Counter[str]
+    notes: list[str] = field(default_factory=list)
+
+    def labelled(self) -> dict[str, Labelled]:
+        """What scoring needs of each medium, with groups joined by content."""
+        joined = components([group_key(m), m.media_id] for m in self.media)
+        return {
+            m.media_id: Labelled(int(m.label or 0), joined[m.media_id], m.frames_decoded) for m in self.media
+        }
+
+
+def evaluate(
+    run: str, config: EvaluateConfig, workspace: Workspace, say: Say, advance: Advance | None = None
+) -> Evaluation:
+    """Score the pictures of a split with a run's weights, and write its figures into the run's folder.
+
+    `run` is a model's folder, or `<model>/<run>` in the workspace. Raises UsageError (no such run or data, pictures
+    cut otherwise than in training, media that the run was trained on), WeightsError, IntegrityError, StorageError.
+    """
+    directory = _find_run(run, workspace)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    weights = Weights.load(directory, device)
+    chosen = _choose(config, workspace)
+    accepted = _check_crop(chosen, weights, config)
+    chosen.notes.extend(_check_overlap(chosen, weights, config.split))
+    say(_data_line(chosen, config.split))
+    for note in chosen.notes:
+        say(note)
+    arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
+    folder = _new_folder(directory, f"{chosen.name}-{config.split}")
+    try:
+        facts = _facts(config, weights, chosen, folder, device, arithmetic.name, accepted)
+        if config.split in (Split.TEST, "all"):
+            facts["opening"] = _open(directory, chosen, facts, say)
+        scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)
+        scores = score_media(chosen.group, chosen.labelled(), scorer, config.frames_per_video, advance)
+        facts["untracked"] = scores.untracked
+        rows = _rows(scores, chosen, config)
+        result = Evaluation(folder, rows, facts)
+        _write(result, scores, chosen)
+    except BaseException:
+        _forget(folder)
+        raise
+    say(f"figures: {folder}")
+    return result
+
+
+def _find_run(run: str, workspace: Workspace) -> Path:
+    for path in (Path(run), workspace.root / "models" / run):
+        if path.is_dir():
+            return path.absolute()
+    known = [f"{path.parent.name}/{path.name}" for path in workspace.finished_models()]
+    raise UsageError(
+        f"{run}: no such run; give a model's folder, or one of {', '.join(known) or '(none yet)'} in {workspace.root}"
+    )
+
+
+def _choose(config: EvaluateConfig, workspace: Workspace) -> _Chosen:
+    there = workspace.datasets()
+    if config.data not in there:
+        raise UsageError(
+            f"--data {config.data}: no such dataset in {workspace.root}; there are {', '.join(there) or 'none'}"
+        )
+    group = workspace.dataset(config.data)
+    notes: list[str] = []
+    media = [m for m in from_table(group.read("media"), MediaRecord) if m.label is not None]
+    media = without_conflicts(of_quality(media, config.quality, notes), notes)
+    if config.split != "all":
+        # A copy in several splits counts for the one that learns least from it.
+        parts = parts_of(media)
+        media = [m for m in media if parts[m.media_id] == (m.split or Split.TRAIN) == config.split]
+    scored = [m for m in media if m.faces]
+    if not scored:
+        raise UsageError(f"--split {config.split}: {config.data} has no labelled media with pictures in it")
+    unscored = Counter(m.status.value for m in media if not m.faces)
+    return _Chosen(config.data, group, scored, unscored, notes)
+
+
+def _check_crop(chosen: _Chosen, weights: Weights, config: EvaluateConfig) -> bool:
+    """Whether the pictures were cut otherwise than in training. Raises UsageError where that was not accepted."""
+    cut = crop_settings([chosen.name], [stored_job(chosen.group)])
+    if cut.fingerprint() == weights.crop.fingerprint():
+        return False
+    if not config.accept_crops:
+        raise UsageError(
+            f"{chosen.name} was stored with other crop settings ({cut.kind}, {cut.fingerprint()}) than the weights "
+            f"were trained with ({weights.crop.kind}, {weights.crop.fingerprint()}); --accept-crops scores it all"
+            " the same"
+        )
+    return True
+
+
+def _check_overlap(chosen: _Chosen, weights: Weights, split: str) -> list[str]:
+    """Lines on what the run has seen of the media. Raises UsageError where it was trained on some, except for train."""
+    config = weights.loaded.config
+    if "train_media" not in config:
+        return [
+            "this run does not say which media it was trained on; that it saw none of these was not checked"
+        ]
+    trained, held_out = set(config["train_media"]), set(config.get("validation_media", ()))
+    seen = {m.media_id: m.path for m in chosen.media if m.media_id in trained}
+    if seen and split != Split.TRAIN:
+        raise UsageError(
+            f"the run was trained on {media_words(len(seen))} of --split {split} of {chosen.name}, such as "
+            f"{next(iter(seen.values()))}; figures of those would mean nothing (--split train gives them,"
+            " with a warning)"
+        )
+    notes = []
+    if seen:
+        notes.append(
+            f"warning: the run was trained on {media_words(len(seen))} of these; the figures flatter it"
+        )
+    selected = {m.media_id for m in chosen.media if m.media_id in held_out}
+    if selected:
+        notes.append(
+            f"warning: {media_words(len(selected))} of these chose the run's checkpoint and thresholds; the figures "
+            "flatter it a little"
+        )
+    return notes
+
+
+def _data_line(chosen: _Chosen, split: str) -> str:
+    fake = len({m.media_id for m in chosen.media if m.label})
+    real = len({m.media_id for m in chosen.media}) - fake
+    line = f"{chosen.name}, split {split}: {real} real and {fake} fake media"
+    if chosen.unscored:
+        listed = ", ".join(f"{count} {status}" for status, count in sorted(chosen.unscored.items()))
+        line += f"; without a picture to score: {listed}"
+    return line
+
+
+def _new_folder(run: Path, name: str) -> Path:
+    parent = run / EVALUATIONS
+    try:
+        parent.mkdir(exist_ok=True)
+        number = 1
+        while (folder := parent / f"{name}-{number:03d}").exists():
+            number += 1
+        folder.mkdir()
+    except OSError as error:
+        raise StorageError(f"cannot write to {parent}: {error.strerror or error}") from error
+    return folder
+
+
+def _forget(folder: Path) -> None:
+    """Remove what an evaluation that did not end has written."""
+    for path in folder.iterdir():
+        path.unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _facts(
+    config: EvaluateConfig,
+    weights: Weights,
+    chosen: _Chosen,
+    folder: Path,
+    device: str,
+    arithmetic: str,
+    accepted: bool,
+) -> dict[str, Any]:
+    return {
+        "run": str(weights.loaded.directory),
+        "detector": weights.loaded.config["detector"],
+        "model_id": weights.model_id,
+        "evaluation": folder.name,
+        "data": chosen.name,
+        "data_digest": data_digest([chosen.group]),
+        "split": config.split,
+        "unscored": dict(chosen.unscored),
+        "notes": chosen.notes,
+        "provenance": provenance.collect(
+            config.resolved(),
+            model_id=weights.model_id,
+            crops_accepted=accepted,
+            fit=weights.crop.fit,
+            arithmetic=arithmetic,
+            device=torch.cuda.get_device_name() if device == "cuda" else device,
+            seed=config.seed,
+        ),
+    }
+
+
+def _open(run: Path, chosen: _Chosen, facts: dict[str, Any], say: Say) -> int:
+    logged = {key: facts[key] for key in ("data_digest", "split", "model_id", "evaluation")}
+    logged["time"] = datetime.now(UTC).isoformat(timespec="seconds")
+    number = log_opening(run, chosen.name, logged)
+    say(f"opening {number} of the test split of {chosen.name} by this run")
+    return number
+
+
+def _rows(scores: Scores, chosen: _Chosen, config: EvaluateConfig) -> list[Row]:
+    sets = comparisons(chosen.media)
+    return [
+        row
+        for level, scored in scores.levels.items()
+        for row in table(level, scored, sets, replicates=config.replicates, seed=config.seed)
+    ]
+
+
+def _write(result: Evaluation, scores: Scores, chosen: _Chosen) -> None:
+    """The figures as CSV and JSON, and every single score, so that runs can be compared picture by picture."""
+    origin = result.facts["provenance"]
+    figures = pa.Table.from_pylist([row.flat() for row in result.rows])
+    tables.write_table(result.directory / "figures.csv", tables.with_provenance(figures, origin))
+    single = scores.table(chosen.media)
+    tables.write_table(result.directory / "scores.parquet", tables.with_provenance(single, origin))
+    write_atomic(result.directory / "evaluation.json", result.to_json().encode())

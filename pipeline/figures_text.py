@@ -1,0 +1,65 @@
+"""An evaluation's rows as a table for people: a set a line, each figure with its 95% interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ffpipe.pipeline.output import inert, say
+from ffpipe.stages.evaluation import ALL, FIGURES, MEAN, Figure, Row
+
+_HEADINGS = {"accuracy": "accuracy", "average_precision": "AP", "auc": "AUC"}
+
+
+def print_figures(rows: Sequence[Row], console: Console) -> None:
+    """One table a level, or plain lines where there is no terminal; then why figures or intervals are missing."""
+    for level in dict.fromkeys(row.level for row in rows):
+        part = [row for row in rows if row.level == level]
+        if console.is_terminal:
+            console.print(_table(level, part), soft_wrap=False)
+        else:
+            for row in part:
+                console.print(Text(plain_line(row)))
+    for line in dict.fromkeys(_reasons(rows)):
+        say(line, console)
+
+
+def plain_line(row: Row) -> str:
+    """One row on one line, such as `image biggan  20 real 20 fake  accuracy 0.900 (0.800 to 0.975)`."""
+    counts = "" if row.n_real is None else f"  {row.n_real} real {row.n_fake} fake"
+    figures = "  ".join(f"{_HEADINGS[key]} {figure_text(row.figures[key])}" for key in FIGURES)
+    return f"{row.level} {inert(row.name)}{counts}  {figures}"
+
+
+def figure_text(figure: Figure) -> str:
+    """A figure with its interval, or a dash."""
+    if figure.value is None:
+        return "-"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.3f}"
+    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+
+
+def _table(level: str, rows: Sequence[Row]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(level)
+    for heading in ("real", "fake", *(_HEADINGS[key] for key in FIGURES)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        counts = ["" if count is None else str(count) for count in (row.n_real, row.n_fake)]
+        figures = [figure_text(row.figures[key]) for key in FIGURES]
+        style = "bold" if row.name in (ALL, MEAN) else ""
+        table.add_row(Text(inert(row.name), style), *counts, *figures)
+    return table
+
+
+def _reasons(rows: Sequence[Row]) -> list[str]:
+    lines = [f"{row.level}, {inert(row.name)}: {row.reason}" for row in rows if row.reason]
+    return lines + [
+        f"{row.level}, {inert(row.name)}: no interval: {row.interval_reason}"
+        for row in rows
+        if row.interval_reason and not row.reason and row.name != MEAN
+    ]

@@ -1,0 +1,41 @@
+"""The log of how often a run's weights were shown a test split: each look makes the next one worth a little less."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ffpipe.manifests.errors import StorageError
+
+LOG = "openings.jsonl"
+
+
+def log_opening(run: Path, data: str, facts: dict[str, Any]) -> int:
+    """Append an opening of a dataset's test split to the run's log; returns its number among those of the dataset.
+
+    Raises StorageError where the log cannot be written or is damaged: no test data are then read.
+    """
+    path = run / LOG
+    number = 1 + len([opening for opening in read_openings(run) if opening.get("data") == data])
+    line = json.dumps({"opening": number, "data": data, **facts}, sort_keys=True)
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    return number
+
+
+def read_openings(run: Path) -> list[dict[str, Any]]:
+    """Every opening in the run's log, oldest first. Raises StorageError where the log is damaged."""
+    path = run / LOG
+    if not path.exists():
+        return []
+    try:
+        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, TypeError) as error:
+        raise StorageError(f"{path}: damaged: {error}") from error
