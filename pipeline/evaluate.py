@@ -103,6 +103,8 @@ def evaluate(
         scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)
         scores = score_media(chosen.group, chosen.labelled(), scorer, config.frames_per_video, advance)
         facts["untracked"] = scores.untracked
+        if scores.untracked:
+            say(f"{scores.untracked} videos have no score: no face was seen in frames enough")
         rows = _rows(scores, chosen, config)
         result = Evaluation(folder, rows, facts)
         _write(result, scores, chosen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -71,13 +71,16 @@ def score_media(
     Raises IntegrityError naming a damaged shard, WeightsError where the network gives no number.
     """
     source = ShardFaces.index([group], media)
-    rows: Rows = np.arange(len(source.table))
+    table = source.table
+    rows: Rows = np.arange(len(table))
     if frames is not None:
-        rows = spread_frames(source.table, rows, frames)
+        rows = spread_frames(table, rows, frames)
+        # What a track needs is bounded by the frames that are looked at.
+        table = replace(table, looked=tuple(min(looked, frames) for looked in table.looked))
     logits = _score(source, rows, scorer, advance)
-    main = np.isin(rows, largest_per_frame(source.table, rows))
-    levels, untracked = _levels(source.table, rows, logits, main)
-    return Scores(source.table, rows, logits, main, levels, untracked)
+    main = np.isin(rows, largest_per_frame(table, rows))
+    levels, untracked = _levels(table, rows, logits, main)
+    return Scores(table, rows, logits, main, levels, untracked)
 
 
 def _score(source: ShardFaces, rows: Rows, scorer: Scorer, advance: Advance | None) -> Logits:
