@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from training_faces import TinyNetwork, media_record, write_dataset
 
 from ffpipe.manifests.errors import StorageError, UsageError, WeightsError
@@ -260,5 +261,12 @@ def test_the_table_for_people_says_what_is_missing(run: Path, workspace: Workspa
     text = stream.getvalue()
     assert plain_line(result.rows[0]) in text
     assert "no interval" in text, "four groups of both classes are too few for one"
+    shown = io.StringIO()
+    print_figures(
+        result.rows, Console(file=shown, force_terminal=True, width=120, markup=False, color_system=None)
+    )
+    head, first, *_ = shown.getvalue().splitlines()
+    assert head.split() == ["video", "real", "fake", "accuracy", "AP", "AUC"]
+    assert first.split()[:3] == ["all", "4", "4"]
     assert figure_text(Figure(None)) == "-"
     assert figure_text(Figure(0.5, 0.25, 0.75)) == "0.500 (0.250 to 0.750)"
