@@ -69,6 +69,10 @@ class ShardJob(ABC, Generic[ResultType]):
     def failed(self, item: MediumItem, media: MediaRecord) -> ResultType:
         """The result of an item of which nothing but the media record is known."""
 
+    def account(self, item: MediumItem, result: ResultType) -> dict[str, Any]:
+        """What the commit says of a result beside its status and faces."""
+        return {}
+
     def single(self, item: MediumItem) -> Chunk:
         """A chunk of one item."""
         return plan.single(item)
@@ -86,7 +90,11 @@ class ShardJob(ABC, Generic[ResultType]):
     def commit(self, chunk: Chunk, attempt: str, results: Sequence[ResultType]) -> dict[str, Any]:
         """Commit one result an item and return the chunk's summary."""
         pairs = zip(chunk.items, results, strict=True)
-        inputs = [_account(item, entry, result) for item, result in pairs for entry in item.entries]
+        inputs = [
+            {**_account(item, entry, result), **self.account(item, result)}
+            for item, result in pairs
+            for entry in item.entries
+        ]
         self.shards.commit(chunk.id, attempt, self.tables(chunk, results), inputs)
         return _summary(inputs)
 
@@ -98,6 +106,7 @@ def _account(item: MediumItem, entry: Entry, result: Result) -> dict[str, Any]:
         "status": result.media.status.value,
         "faces": result.n_faces,
         "seconds": round(result.seconds, 3),
+        "copy": item.known is not None,
     }
 
 
@@ -136,6 +145,15 @@ def hash_entries(entries: Sequence[Entry], workspace: Workspace, rehash: bool, s
     return list(hash_inputs([e.path for e in entries], cache, rehash))
 
 
+def forget_failed(shards: ShardGroup, settings: EngineSettings, say: Say) -> None:
+    """Where the settings ask for it, take back what holds failed inputs, before anything stored is relied upon.
+
+    The caller holds the lock of the shards.
+    """
+    if settings.retry_failed:
+        say(f"{_inputs(plan.revoke_failed(shards))} that failed before will be tried again")
+
+
 def drive(
     job: ShardJob[Any],
     items: Sequence[MediumItem],
@@ -149,8 +167,6 @@ def drive(
     committed by then stays.
     """
     shards = job.shards
-    if settings.retry_failed:
-        say(f"{_inputs(plan.revoke_failed(shards))} that failed before will be tried again")
     total = sum(len(item.entries) for item in items)
     readable = [item for item in items if item.status is None]
     if plan.remaining(readable, plan.finished(shards)):

@@ -23,8 +23,9 @@ from ffpipe.manifests.shards import ShardGroup
 from ffpipe.manifests.splits import group_key, leaks, merge_content_groups, seeded_split
 from ffpipe.pipeline import plan, provenance
 from ffpipe.pipeline.config import ExtractConfig
-from ffpipe.pipeline.driver import ShardJob, drive, hash_entries
+from ffpipe.pipeline.driver import ShardJob, drive, forget_failed, hash_entries
 from ffpipe.pipeline.engine import Chunk, Worker
+from ffpipe.pipeline.guides import Clips, Guides, guides_lines, stale_chunks, stored_media, with_clips
 from ffpipe.pipeline.hashing import Hashed
 from ffpipe.pipeline.medium import MediumReader, MediumResult, choices_line, for_entry
 from ffpipe.pipeline.output import Advance, Say
@@ -63,16 +64,23 @@ class ExtractJob(ShardJob[MediumResult]):
         reader = MediumReader(self.settings, self.crop, Sampling.of_count())
 
         def work(chunk: Chunk, attempt: str) -> dict[str, Any]:
-            results = [self._result(item, reader) for item in chunk.items]
+            guides = Guides(self.shards)
+            results = [self._result(item, reader, guides) for item in chunk.items]
             return self.commit(chunk, attempt, results)
 
         return work
 
-    def _result(self, item: MediumItem, reader: MediumReader) -> MediumResult:
+    def _result(self, item: MediumItem, reader: MediumReader, guides: Guides) -> MediumResult:
         if item.known is not None:
             # The content is in the dataset already: its faces are stored once, and only rows are added.
             return MediumResult(item.known)
-        return reader.read(item)
+        result = reader.read(item, guides.of(item))
+        guides.add(item, result.media, result.faces)
+        return result
+
+    def account(self, item: MediumItem, result: MediumResult) -> dict[str, Any]:
+        """Whose boxes the faces were to be cut with, and whether they were."""
+        return {"guide": result.guide, "guided": result.guided}
 
     def failed(self, item: MediumItem, media: MediaRecord) -> MediumResult:
         """A medium without faces."""
@@ -125,9 +133,12 @@ def extract(
     job = ExtractJob(shards.root, name, config, crop)
     with shards.lock():
         _bind(job, source, dataset)
+        forget_failed(shards, config, say)
         items = _items(dataset, shards, workspace, config, say)
         say(choices_line(config, Sampling.of_count(), crop.kind))
         drive(job, items, config, say, advance)
+        for line in guides_lines(items, shards.commits()):
+            say(line)
     return _result(name, shards, {entry.path for item in items for entry in item.entries})
 
 
@@ -215,8 +226,29 @@ def _items(
     refused = [Hashed(s.path, status=Status.SKIPPED, reason=s.reason) for s in dataset.skipped]
     items = plan.items_from([*settled, *(Entry(s.path) for s in dataset.skipped)], [*hashes, *refused])
     _refuse_changed(items, stored)
-    known = {m.media_id: m for m in stored if m.sha256 and not m.status.failed}
+    if config.kind is None:
+        items = _with_clips(items, stored, shards, say)
+    made = plan.made(shards)
+    known = {m.media_id: m for m in stored if m.sha256 and not m.status.failed and m.media_id in made}
     return [replace(item, known=known.get(item.media_id)) for item in items]
+
+
+def _with_clips(
+    items: Sequence[MediumItem], stored: Sequence[MediaRecord], shards: ShardGroup, say: Say
+) -> list[MediumItem]:
+    """The items in an order in which each clip's best copy comes first; what was cut without it is taken back."""
+    clips, commits = Clips.of(items, stored), shards.commits()
+    stale = stale_chunks(items, clips, commits)
+    for chunk in stale:
+        shards.revoke(chunk)
+    done = stored_media(c for c in commits if c.chunk not in stale)
+    if stale:
+        again = len(stored_media(commits)) - len(done)
+        say(
+            f"{again} media are read again: they, or others stored with them, were cut without the boxes of the best "
+            "quality that is there now"
+        )
+    return with_clips(items, clips, done)
 
 
 def _settle_splits(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ffpipe.manifests.errors import MediaError
@@ -11,9 +12,11 @@ from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Entry, FaceRecord, MediaRecord, Probe, Status
 from ffpipe.manifests.shards import sha256_file
 from ffpipe.pipeline.config import FrameSettings
+from ffpipe.pipeline.guides import Guide, OtherFrames
 from ffpipe.pipeline.plan import MediumItem
 from ffpipe.stages.crop import BLOCK, CropSettings, Kind
 from ffpipe.stages.decode import Limits
+from ffpipe.stages.decode.contract import Frame
 from ffpipe.stages.decode.sandbox import DecodeSandbox
 from ffpipe.stages.detect import create_detector
 from ffpipe.stages.faces import FaceSettings, MediumFaces, find_faces
@@ -22,11 +25,16 @@ from ffpipe.stages.sampling import SCORING_RULE, Sampling
 
 @dataclass(frozen=True, slots=True)
 class MediumResult:
-    """A medium's facts (without what its dataset knows), its faces, and the seconds it took."""
+    """A medium's facts (without what its dataset knows), its faces, and the seconds it took.
+
+    guide: the medium whose boxes were to be taken; guided: whether they were, its frames being the same.
+    """
 
     media: MediaRecord
     faces: list[FaceRecord] = field(default_factory=list)
     seconds: float = 0.0
+    guide: str | None = None
+    guided: bool = False
 
     @property
     def n_faces(self) -> int:
@@ -71,26 +79,55 @@ class MediumReader:
         """End the decoding child."""
         self._sandbox.close()
 
-    def read(self, item: MediumItem) -> MediumResult:
-        """Everything found in a medium; what goes wrong becomes its status and reason."""
+    def read(self, item: MediumItem, guide: Guide | None = None) -> MediumResult:
+        """Everything found in a medium; what goes wrong becomes its status and reason.
+
+        With a guide its boxes are cut, unless the frames are not the same: then faces are searched, and the reason
+        says why.
+        """
         began = time.monotonic()
         if item.status is not None:
             return MediumResult(blank(item, item.status, item.reason))
+        guided = False
         try:
-            media, faces = self._decode(item)
+            media, faces, guided = self._decode(item, guide)
         except MediaError as error:
             media, faces = blank(item, Status(error.status), error.reason), []
         reason = changed(item)
         if reason:
             media, faces = blank(item, Status.CHANGED, reason), []
-        return MediumResult(media, faces, time.monotonic() - began)
+        tried = guide.media.media_id if guide else None
+        return MediumResult(media, faces, time.monotonic() - began, tried, guided and not media.status.failed)
 
-    def _decode(self, item: MediumItem) -> tuple[MediaRecord, list[FaceRecord]]:
+    def _decode(self, item: MediumItem, guide: Guide | None) -> tuple[MediaRecord, list[FaceRecord], bool]:
+        """The medium, its faces, and whether they were cut by the guide's boxes."""
+        if guide is None:
+            return *self._look(item, None), False
+        try:
+            return *self._look(item, guide), True
+        except OtherFrames as difference:
+            media, faces = self._look(item, None)
+            note = f"faces searched in this copy itself: {difference}"
+            return replace(media, reason="; ".join(filter(None, [media.reason, note]))), faces, False
+
+    def _look(self, item: MediumItem, guide: Guide | None) -> tuple[MediaRecord, list[FaceRecord]]:
+        """The medium and its faces. Raises MediaError, and OtherFrames where the guide does not fit."""
+        times: dict[int, float] = {}
         with self._sandbox.open(item.opened, self._sampling) as medium:
-            found = find_faces(medium, self._detector, self._faces, media_id=item.media_id)
+            if guide:
+                guide.check_header(medium.probe)
+            found = find_faces(
+                _timed(medium, times),
+                self._detector,
+                self._faces,
+                media_id=item.media_id,
+                given=guide.faces if guide else None,
+            )
             media = with_probe(blank(item, Status.OK), medium.probe)
             reason = medium.partial_reason
             expected, decoded = medium.targets, medium.decoded
+        if guide:
+            guide.check_frames(times, whole=not reason)
         media = replace(
             media,
             frames_expected=expected,
@@ -103,15 +140,23 @@ class MediumReader:
         if reason:
             media = replace(media, status=Status.PARTIAL, reason=reason)
         elif not found.faces:
-            media = replace(media, status=Status.NO_FACE, reason=self._why_no_face(found))
+            media = replace(media, status=Status.NO_FACE, reason=self._why_no_face(found, guide))
         return media, found.faces
 
-    def _why_no_face(self, found: MediumFaces) -> str:
+    def _why_no_face(self, found: MediumFaces, guide: Guide | None) -> str:
         if self._faces.crop.kind == "whole":
             return f"no frame has {2 * BLOCK} x {2 * BLOCK} pixels, the least that is looked at"
         parts = [f"{found.too_small} too small"] * bool(found.too_small)
         parts += [f"{found.dropped} in tracks too short to trust"] * bool(found.dropped)
-        return "no face found" + (f" ({', '.join(parts)})" if parts else "")
+        where = f" in {guide.name} of the clip" if guide else ""
+        return f"no face found{where}" + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _timed(frames: Iterable[Frame], times: dict[int, float]) -> Iterator[Frame]:
+    """The frames, their times by index noted as they pass."""
+    for frame in frames:
+        times[frame.index] = frame.pts_seconds
+        yield frame
 
 
 def blank(item: MediumItem, status: Status, reason: str | None = None) -> MediaRecord:

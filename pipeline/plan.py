@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,21 @@ UNREAD = "unread-"
 
 
 @dataclass(frozen=True, slots=True)
+class Better:
+    """A medium of the same clip at a better quality, and the committed chunk that holds it, where there is one."""
+
+    media_id: str
+    quality: str | None
+    chunk: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MediumItem:
-    """One content and every path that has it. Without content (`status` is set) there is one path."""
+    """One content and every path that has it. Without content (`status` is set) there is one path.
+
+    clip names what the item shows, where other items show the same at other qualities: they are worked on together,
+    the best first. betters are those whose boxes it may be cut with, the best first.
+    """
 
     media_id: str
     sha256: str
@@ -39,6 +52,8 @@ class MediumItem:
     reason: str | None = None
     known: Any = None
     """A record of this content from an earlier run, whose facts new paths take over."""
+    clip: str | None = None
+    betters: tuple[Better, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -77,6 +92,20 @@ def finished(group: ShardGroup) -> set[tuple[str, str]]:
     return {(i["media_id"], i["path"]) for commit in group.commits() for i in commit.inputs}
 
 
+def is_own(account: Mapping[str, Any]) -> bool:
+    """Whether a commit's account is of a content itself, and not of a path that came later with what was known of it.
+
+    Accounts of older versions do not say; a sound content without faces of its own was known before.
+    """
+    known = account["status"] == Status.OK.value and not account.get("faces")
+    return not account.get("copy", known)
+
+
+def made(group: ShardGroup) -> set[str]:
+    """Contents whose own results a commit of this folder holds."""
+    return {i["media_id"] for commit in group.commits() for i in commit.inputs if is_own(i)}
+
+
 def remaining(items: Sequence[MediumItem], done: set[tuple[str, str]]) -> list[MediumItem]:
     """The items with the paths that are not done yet."""
     left = []
@@ -99,18 +128,36 @@ def _chunk(items: Sequence[MediumItem]) -> Chunk:
 
 
 def chunks_for(items: Sequence[MediumItem], slots: int) -> list[Chunk]:
-    """Cut items into chunks in their order, bounded in items and bytes; inputs without content apart."""
+    """Cut items into chunks in their order, bounded in items and bytes; inputs without content apart.
+
+    Items of one clip follow one another and stay together, also where that breaks the bounds.
+    """
     size = min(MAX_CHUNK_ITEMS, max(1, -(-len(items) // (slots * CHUNKS_PER_SLOT))))
     chunks: list[Chunk] = []
     current: list[MediumItem] = []
-    for item in items:
-        full = len(current) >= size or sum(i.bytes for i in current) + item.bytes > MAX_CHUNK_BYTES
-        apart = bool(current) and (current[0].status is None) != (item.status is None)
+    for clip in _clips(items):
+        full = len(current) + len(clip) > size or _bytes(current) + _bytes(clip) > MAX_CHUNK_BYTES
+        apart = bool(current) and (current[0].status is None) != (clip[0].status is None)
         if current and (full or apart):
             chunks.append(_chunk(current))
             current = []
-        current.append(item)
+        current += clip
     return [*chunks, _chunk(current)] if current else chunks
+
+
+def _clips(items: Sequence[MediumItem]) -> list[list[MediumItem]]:
+    """Runs of items of the same clip; an item without one is a run of its own."""
+    runs: list[list[MediumItem]] = []
+    for item in items:
+        if runs and item.clip is not None and runs[-1][0].clip == item.clip:
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    return runs
+
+
+def _bytes(items: Sequence[MediumItem]) -> int:
+    return sum(item.bytes for item in items)
 
 
 def revoke_failed(group: ShardGroup) -> int:
@@ -138,15 +185,29 @@ def plan(group: ShardGroup, items: Sequence[MediumItem], slots: int) -> list[Chu
             group.revoke(commit.chunk)
     group.sweep()
     left = {item.identity: item for item in remaining(items, finished(group))}
+    sizes = Counter(item.clip for item in left.values() if item.clip is not None)
     kept = [
         _chunk([left.pop(identity) for identity in identities])
         for identities in _stored_plan(group.root)
-        if identities and all(identity in left for identity in identities)
+        if identities
+        and all(identity in left for identity in identities)
+        and _holds_whole_clips([left[identity] for identity in identities], sizes)
     ]
     chunks = kept + chunks_for(list(left.values()), slots)
     content = {"chunks": [[item.identity for item in chunk.items] for chunk in chunks]}
     write_atomic(group.root / "plan.json", json.dumps(content).encode())
     return chunks
+
+
+def _holds_whole_clips(items: Sequence[MediumItem], sizes: Counter[str]) -> bool:
+    """Whether nothing of a clip is left outside, and none stands before the items whose boxes it may take."""
+    own = Counter(item.clip for item in items if item.clip is not None)
+    if any(sizes[clip] != count for clip, count in own.items()):
+        return False
+    places = {item.media_id: place for place, item in enumerate(items)}
+    return all(
+        places.get(better.media_id, -1) < place for place, item in enumerate(items) for better in item.betters
+    )
 
 
 def _stored_plan(root: Path) -> list[list[str]]:

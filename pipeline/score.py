@@ -25,7 +25,7 @@ from ffpipe.models import checkpoint
 from ffpipe.pipeline import plan, provenance, tables
 from ffpipe.pipeline.arithmetic_choice import choose
 from ffpipe.pipeline.config import ScoreConfig
-from ffpipe.pipeline.driver import ShardJob, drive, hash_entries
+from ffpipe.pipeline.driver import ShardJob, drive, forget_failed, hash_entries
 from ffpipe.pipeline.engine import Chunk, Worker
 from ffpipe.pipeline.hashing import Hashed
 from ffpipe.pipeline.medium import MediumReader, choices_line
@@ -203,6 +203,7 @@ def score(
         say(f"verdicts stay inconclusive with these weights: {weights.thresholds.reason}")
     del weights
     with job.shards.lock():
+        forget_failed(job.shards, config, say)
         items = _items(found, job.shards, workspace, config, say)
         say(choices_line(config, None, kind))
         drive(job, items, config, say, advance)
@@ -303,9 +304,11 @@ def _items(
     hashes = hash_entries(entries, workspace, config.rehash, say)
     refused = [Hashed(s.path, status=Status.SKIPPED, reason=s.reason) for s in found.skipped]
     items = plan.items_from([*entries, *(Entry(s.path) for s in found.skipped)], [*hashes, *refused])
-    stored = from_table(shards.read("report"), ReportRow)
+    stored, made = from_table(shards.read("report"), ReportRow), plan.made(shards)
     known = {
-        row.media_id: row for row in stored if not row.status.failed and row.status is not Status.SKIPPED
+        row.media_id: row
+        for row in stored
+        if row.media_id in made and not row.status.failed and row.status is not Status.SKIPPED
     }
     return [replace(item, known=known.get(item.media_id)) for item in items]
 

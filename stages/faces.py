@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ffpipe.manifests.errors import MediaError, UsageError
-from ffpipe.manifests.records import FaceRecord, Status
+from ffpipe.manifests.records import Box, FaceRecord, Status
 from ffpipe.stages.crop import (
     MAX_STORED_PIXELS,
     CropBox,
@@ -101,7 +103,20 @@ def find_faces(
     return finder.finish()
 
 
-def faces_to_give(faces: Iterable[FaceRecord]) -> GivenFaces:
+@dataclass(frozen=True, slots=True)
+class KnownFace:
+    """What of a stored face is needed to cut it out of another copy of its medium."""
+
+    media_id: str
+    track_id: int
+    frame_index: int
+    pts_seconds: float
+    box: Box
+    confidence: float
+    landmarks: tuple[float, ...] | None
+
+
+def faces_to_give(faces: Iterable[FaceRecord | KnownFace]) -> GivenFaces:
     """The faces of one medium in the form that `find_faces` takes for the same clip at another quality."""
     table: dict[int, list[tuple[int, Detection]]] = {}
     for face in faces:
@@ -131,6 +146,7 @@ class _Finder:
 
     def take(self, frame: Frame, track_id: int, found: Detection) -> None:
         """Cut a face out of the frame, or count it as too small."""
+        found = _as_stored(found)
         box = crop_box(found.box, self.settings.crop)
         height, width = frame.rgb.shape[:2]
         if too_small(box, width, height):
@@ -260,6 +276,20 @@ def face_id(media_id: str, frame_index: int, track_id: int) -> str:
 
 def _renamed(face: FaceRecord, track_id: int) -> FaceRecord:
     return replace(face, track_id=track_id, face_id=face_id(face.media_id, face.frame_index, track_id))
+
+
+def _as_stored(found: Detection) -> Detection:
+    """In the precision of the faces table, so that a box given from there cuts the same pixels."""
+    points = found.landmarks
+    return Detection(
+        _single(found.box),
+        float(np.float32(found.confidence)),
+        None if points is None else _single(points),
+    )
+
+
+def _single(values: tuple[float, ...]) -> Any:
+    return tuple(np.asarray(values, np.float32).tolist())
 
 
 def _weight(found: Detection) -> float:

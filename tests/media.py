@@ -241,6 +241,31 @@ def make_face_clip(
     )
 
 
+def recompress(
+    source: Path, target: Path, crf: int, skip: int = 0, size: tuple[int, int] | None = None
+) -> Path:
+    """The frames of a clip from `skip` on, at their times, as H.264 of a constant rate factor, in a size if asked."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(source)) as clip, av.open(str(target), "w") as container:
+        given = clip.streams.video[0]
+        width, height = size or (given.width, given.height)
+        options = {"crf": str(crf), "preset": "veryfast", "bf": "0"}
+        stream = container.add_stream("libx264", rate=given.average_rate, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, TICKS)
+        stream.codec_context.thread_count = 1
+        for number, frame in enumerate(clip.decode(given)):
+            if number < skip:
+                continue
+            picture = frame.reformat(width, height, "yuv420p")
+            picture.pict_type = av.video.frame.PictureType.NONE
+            picture.pts = round(Fraction(frame.pts) * frame.time_base * TICKS)
+            picture.time_base = Fraction(1, TICKS)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return target
+
+
 def make_noise_clip(path: Path, frames: int = 10, size: tuple[int, int] = (320, 240), seed: int = 0) -> Clip:
     """A clip without any face."""
 
@@ -300,13 +325,14 @@ def _add_tone(
 def make_cut(path: Path, keep: float = 0.6, frames: int = 100) -> Clip:
     """A clip whose header is whole and whose last `1 - keep` of bytes are missing."""
     whole = make_clip(path, frames=frames, options={"movflags": ""}, gop=10)
-    _move_header_first(path)
+    move_header_first(path)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)])
     return Clip(**{**whole.__dict__, "status": "partial"})
 
 
-def _move_header_first(path: Path) -> None:
+def move_header_first(path: Path) -> None:
+    """Rewrite an mp4 with its index before its pictures, so that one cut short can be opened."""
     with av.open(str(path)) as source:
         packets = list(source.demux(source.streams.video[0]))
         front = path.with_name(path.stem + ".front" + path.suffix)

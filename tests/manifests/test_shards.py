@@ -129,6 +129,20 @@ def test_a_revoked_chunk_is_gone_after_the_sweep(group: ShardGroup) -> None:
     assert not [f for f in files(group) if "c1" in f]
 
 
+def test_one_chunk_is_read_alone_and_a_damaged_page_is_noticed(group: ShardGroup) -> None:
+    group.commit("c1", "a", tables("m1"), [])
+    group.commit("c2", "a", tables("m2"), [])
+    assert group.read_chunk("c2", "media", ["media_id"]).to_pydict() == {"media_id": ["m2"]}
+    assert group.read_chunk("c2", "faces").num_rows == 0
+    path = group.root / "media" / "part-c2.a.parquet"
+    content = bytearray(path.read_bytes())
+    # The first column's first page, behind the file's mark and the page's header.
+    content[40:60] = bytes(20)
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"part-c2\.a\.parquet"):
+        group.read_chunk("c2", "media", ["media_id"])
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "delete"])
 def test_a_damaged_shard_is_refused_by_name(group: ShardGroup, damage: str) -> None:
     group.commit("c1", "a", tables("m1"), [])

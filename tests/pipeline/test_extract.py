@@ -24,6 +24,7 @@ from media import (
 from ffpipe.manifests.errors import ConfigMismatch, LockedError, UsageError
 from ffpipe.manifests.records import SIDA_LENGTH
 from ffpipe.manifests.shards import ShardGroup
+from ffpipe.pipeline import plan
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.extract import ExtractResult, extract
 from ffpipe.pipeline.workspace import Workspace
@@ -242,6 +243,23 @@ def test_failed_inputs_are_tried_again_only_when_asked(tree: Path, tmp_path: Pat
     again = run(tree, tmp_path, said, retry_failed=True)
     assert "4 inputs that failed before will be tried again" in said
     assert set(table(again, "media")["status"]) == {"ok"}
+    assert again.faces == 12
+
+
+def test_trying_again_keeps_what_was_stored_with_the_failed_input(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "CHUNKS_PER_SLOT", 1)
+    source = tmp_path / "set"
+    shutil.copytree(tree, source)
+    (source / "fake" / "torn.mp4").write_bytes((source / "fake" / "fake2.mp4").read_bytes()[:900])
+    first = run(source, tmp_path / "ws")
+    assert len(ShardGroup(first.root, "media", ["faces"]).commits()) == 1
+    shutil.copy(source / "real" / "real0.mp4", source / "real" / "later.mp4")
+    first = run(source, tmp_path / "ws")
+    again = run(source, tmp_path / "ws", retry_failed=True)
+    for name in ("media", "faces"):
+        pd.testing.assert_frame_equal(table(first, name), table(again, name))
     assert again.faces == 12
 
 

@@ -29,7 +29,7 @@ from ffpipe.manifests.records import FaceRecord, Status, Verdict
 from ffpipe.manifests.schemas import from_table
 from ffpipe.manifests.shards import sha256_file
 from ffpipe.models import checkpoint, create_detector
-from ffpipe.pipeline import tables
+from ffpipe.pipeline import plan, tables
 from ffpipe.pipeline.config import ScoreConfig
 from ffpipe.pipeline.medium import MediumReader
 from ffpipe.pipeline.score import ScoreResult, run_shards, score
@@ -233,6 +233,20 @@ def test_more_inputs_join_a_run_and_fewer_are_reported_alone(
     assert [row["path"] for row in json.loads(out.read_text())["rows"]] == both.report.column(
         "path"
     ).to_pylist()
+
+
+def test_trying_again_keeps_what_was_stored_with_a_failed_input(
+    videos: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "CHUNKS_PER_SLOT", 1)
+    (tmp_path / "torn.mp4").write_bytes((videos / "one.mp4").read_bytes()[:900])
+    paths, out = [videos / "one.mp4", tmp_path / "torn.mp4"], tmp_path / "r.json"
+    first = run(paths, tmp_path, weights, out)
+    run([videos / "one copy.mp4"], tmp_path, weights, out)
+    again = run(paths, tmp_path, weights, out, retry_failed=True)
+    assert again.root == first.root
+    assert again.scores.equals(first.scores)
+    assert len(again.scores) == 4
 
 
 def test_what_fails_has_a_row_and_an_exit_code(videos: Path, weights: Path, tmp_path: Path) -> None:
