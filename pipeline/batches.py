@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ffpipe.pipeline.faces import Face, FaceSource, Rows
-from ffpipe.pipeline.sampler import Sampler
+from ffpipe.pipeline.sampler import Draws, Sampler
 from ffpipe.stages.augment import Augmentation, augment, draw_generator
 from ffpipe.stages.infer import to_input
 from ffpipe.stages.window import CENTRE, Fit, Place, window
@@ -27,19 +27,28 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """image (B,3,S,S) in [0,1]; sida (B,2304), or None for a detector without it; label (B,), 0 real, 1 fake."""
+    """image (B,3,S,S) in [0,1]; sida (B,2304), or None for a detector without it; label (B,), 0 real, 1 fake.
+
+    teacher_image and teacher_sida are the same faces at the quality and size that a teacher reads, where one teaches.
+    """
 
     image: Tensor
     sida: Tensor | None
     label: Tensor
+    teacher_image: Tensor | None = None
+    teacher_sida: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device, copied without waiting where that is possible."""
         if device.type == "cpu":
             return self
-        tensors = [t.pin_memory().to(device, non_blocking=True) for t in (self.image, self.label)]
-        sida = None if self.sida is None else self.sida.pin_memory().to(device, non_blocking=True)
-        return Batch(tensors[0], sida, tensors[1])
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.pin_memory().to(device, non_blocking=True)
+
+        optional = (self.sida, self.teacher_image, self.teacher_sida)
+        sida, *taught = (None if tensor is None else move(tensor) for tensor in optional)
+        return Batch(move(self.image), sida, move(self.label), *taught)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -55,8 +64,16 @@ class NetworkInput:
 
 
 @dataclass(frozen=True, slots=True)
+class Pairs:
+    """rows: for each face of the table the row of its pair. network: how the teacher is fed with those."""
+
+    rows: Rows
+    network: NetworkInput
+
+
+@dataclass(frozen=True, slots=True)
 class TrainBatches:
-    """Training batches of an epoch for one rank."""
+    """Training batches of an epoch for one rank; with `pairs` each face comes with its pair, under the same draws."""
 
     source: FaceSource
     sampler: Sampler
@@ -64,6 +81,7 @@ class TrainBatches:
     augmentation: Augmentation
     threads: int = 0
     rank: int = 0
+    pairs: Pairs | None = None
 
     @property
     def steps(self) -> int:
@@ -76,20 +94,28 @@ class TrainBatches:
 
         def prepare(step: int) -> Batch:
             draws = self.sampler.batch(order, step, self.rank)
-            found = self.source.fetch(draws.rows.tolist())
-            drawn = zip(found, draws.rows.tolist(), draws.copies.tolist(), strict=True)
-            faces = [self._augmented(face, epoch, row, copy) for face, row, copy in drawn]
-            return _stack(faces, self.source.table.label[draws.rows], self.network)
+            batch = self._drawn(draws, draws.rows, epoch, self.network)
+            if self.pairs is None:
+                return batch
+            taught = self._drawn(draws, self.pairs.rows[draws.rows], epoch, self.pairs.network)
+            return replace(batch, teacher_image=taught.image, teacher_sida=taught.sida)
 
         yield from ahead(prepare, range(start, self.steps), self.threads)
 
-    def _augmented(self, face: Face, epoch: int, row: int, copy: int) -> Face:
+    def _drawn(self, draws: Draws, rows: Rows, epoch: int, network: NetworkInput) -> Batch:
+        """The faces of `rows`, augmented as the draws say: rows of pairs are augmented as what they pair."""
+        found = self.source.fetch(rows.tolist())
+        drawn = zip(found, draws.rows.tolist(), draws.copies.tolist(), strict=True)
+        faces = [self._augmented(face, epoch, row, copy, network) for face, row, copy in drawn]
+        return _stack(faces, self.source.table.label[rows], network)
+
+    def _augmented(self, face: Face, epoch: int, row: int, copy: int, network: NetworkInput) -> Face:
         generator = draw_generator(self.sampler.seed, epoch, row, copy)
-        place = _drawn_place(generator) if self.network.fit == "crop" else CENTRE
-        sida = face.sida if self.network.needs_sida else None
+        place = _drawn_place(generator) if network.fit == "crop" else CENTRE
+        sida = face.sida if network.needs_sida else None
         crop, changed = augment(face.crop, sida, self.augmentation, generator)
-        if self.network.fit == "crop":
-            crop = window(crop, self.network.size, place)
+        if network.fit == "crop":
+            crop = window(crop, network.size, place)
         return Face(crop, face.sida if changed is None else changed)
 
 

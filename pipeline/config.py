@@ -261,6 +261,15 @@ class TrainConfig(JobConfig):
     recipe: Literal["auto", "paper", "quick"] = Field(
         default="auto", description="Set of training settings; `ffpipe models NAME` shows both."
     )
+    teacher: Path | None = Field(
+        default=None,
+        json_schema_extra=HOW,
+        description="Finished run that teaches this one: its folder, or MODEL/RUN of the workspace.",
+    )
+    unpaired: Literal["error", "drop"] = Field(
+        default="error",
+        description="What to do with faces that the teacher's quality lacks: stop, or train without them.",
+    )
     pretrained: str | None = Field(
         default=None, description="Weights to start from: FILE, published ones by name, or 'none'."
     )

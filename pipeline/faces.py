@@ -23,11 +23,12 @@ class Face(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FaceTable:
-    """One entry per face, about 45 bytes each; `media`, `groups` and `looked` have one per medium.
+    """One entry per face, about 60 bytes each; `media`, `groups` and `looked` have one per medium.
 
-    medium: index into `media`. frame: index of the frame in its medium. side and stored_side: of the crop at
-    original resolution and as stored, in pixels. block: number of the faces that are read from disk together,
-    and place: where in it a face is; block_bytes has one entry a block, the bytes that it takes in memory.
+    medium: index into `media`. frame: index of the frame in its medium. box: (n,4), the detector's. side and
+    stored_side: of the crop at original resolution and as stored, in pixels. block: number of the faces that are read
+    from disk together, and place: where in it a face is; block_bytes has one entry a block, the bytes that it takes in
+    memory.
     looked: frames of the medium that were looked at, with or without a face.
     """
 
@@ -36,6 +37,7 @@ class FaceTable:
     track: npt.NDArray[np.int32]
     frame: Rows
     pts: npt.NDArray[np.float64]
+    box: npt.NDArray[np.float32]
     side: npt.NDArray[np.int32]
     stored_side: npt.NDArray[np.int32]
     block: npt.NDArray[np.int32]

@@ -21,7 +21,7 @@ from ffpipe.pipeline.faces import Face, FaceTable
 from ffpipe.pipeline.sampler import POOL_BYTES
 from ffpipe.stages.crop import decode_crop
 
-_INDEX_COLUMNS = ("media_id", "track_id", "frame_index", "pts_seconds", "crop_side", "stored_side")
+_INDEX_COLUMNS = ("media_id", "box", "track_id", "frame_index", "pts_seconds", "crop_side", "stored_side")
 _PIXEL_COLUMNS = ("crop", "sida")
 
 
@@ -170,7 +170,9 @@ class _Builder:
         kept = np.flatnonzero(media >= self._closed)
         if not len(kept):
             return
-        columns = {name: rows.column(name).to_numpy()[kept] for name in _INDEX_COLUMNS[1:]}
+        columns = {name: rows.column(name).to_numpy()[kept] for name in _INDEX_COLUMNS[2:]}
+        boxes = rows.column("box").combine_chunks().flatten().to_numpy().reshape(-1, 4)
+        columns["box"] = boxes[kept]
         columns |= {"media": media[kept], "place": kept, "block": np.full(len(kept), len(self.blocks))}
         for name, values in columns.items():
             self._columns.setdefault(name, []).append(values)
@@ -193,6 +195,7 @@ class _Builder:
             track=self._column("track_id", np.int32),
             frame=self._column("frame_index", np.int64),
             pts=self._column("pts_seconds", np.float64),
+            box=self._column("box", np.float32).reshape(-1, 4),
             side=self._column("crop_side", np.int32),
             stored_side=self._column("stored_side", np.int32),
             block=self._column("block", np.int32),

@@ -19,7 +19,7 @@ class CardFacts:
     """What the card tells.
 
     workers: that trained together. counts: of media and faces, as in metrics.json. frame: frame AUC with its interval.
-    arithmetic: by kind of device, what `arithmetic_choice.measure` found.
+    arithmetic: by kind of device, what `arithmetic_choice.measure` found. teacher: as `Teaching.facts` tells.
     """
 
     spec: DetectorSpec
@@ -36,6 +36,7 @@ class CardFacts:
     thresholds: Thresholds
     crop: CropSettings
     arithmetic: dict[str, Any]
+    teacher: dict[str, Any] | None = None
 
 
 def write_card(facts: CardFacts) -> str:
@@ -45,6 +46,7 @@ def write_card(facts: CardFacts) -> str:
         f"{facts.spec.summary}. Method: {facts.spec.paper}.",
         "## Recipe",
         _recipe(facts),
+        *(["## Teacher", _teacher(facts.teacher, facts.quality)] if facts.teacher else []),
         "## Data",
         _data(facts),
         "## What was measured",
@@ -66,6 +68,18 @@ def _recipe(facts: CardFacts) -> str:
         own = "; the statistics D of a changed face come from its own pixels" if facts.spec.needs_sida else ""
         lines.append(f"- Faces of both classes are augmented alike{own}.")
     return f"{_sentence(facts.choice.line)}\n\n" + "\n".join(lines)
+
+
+def _teacher(teacher: dict[str, Any], quality: str | None) -> str:
+    weights = teacher["weights"]
+    return (
+        f"Taught by {teacher['detector']} in `{teacher['run']}` (model id `{teacher['model_id']}`), frozen and in "
+        f"evaluation mode. It reads the same clips, frames and boxes at {teacher['quality']}; this model reads "
+        f"{quality or 'its own quality'}, and both images of a pair share every random augmentation. Knowledge passed "
+        f"on: {teacher['knowledge']}. Weights: maps {weights['features']:g}, soft labels {weights['soft']:g} at "
+        f"temperature {weights['temperature']:g}, labels {weights['hard']:g}. Each loss is in metrics.json by epoch. "
+        "Scoring needs this model alone."
+    )
 
 
 def _data(facts: CardFacts) -> str:

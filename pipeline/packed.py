@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ffpipe.manifests.errors import IntegrityError, StorageError
 from ffpipe.pipeline.faces import Face, FaceSource, FaceTable, Rows
 
-_COLUMNS = ("label", "medium", "track", "frame", "pts", "side", "stored_side")
+_COLUMNS = ("label", "medium", "track", "frame", "pts", "box", "side", "stored_side")
 #: Faces of a block: large enough to read in one go, small enough to mix many of them.
 _BLOCK_FACES = 256
 #: Bytes before the data of a small .npy file.

@@ -21,7 +21,6 @@ from ffpipe.manifests.inputs import AnyPath, Inputs, collect
 from ffpipe.manifests.records import Entry, MediaRecord, ReportRow, Status
 from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
-from ffpipe.models import checkpoint
 from ffpipe.pipeline import plan, provenance, tables
 from ffpipe.pipeline.arithmetic_choice import choose
 from ffpipe.pipeline.config import ScoreConfig
@@ -40,7 +39,7 @@ from ffpipe.pipeline.scoring import (
     for_path,
     report_row,
 )
-from ffpipe.pipeline.weights import Weights
+from ffpipe.pipeline.weights import Weights, model_folder
 from ffpipe.pipeline.workspace import Workspace, bind_job, name_for
 from ffpipe.stages.aggregate import Rule, Thresholds
 from ffpipe.stages.arithmetic import Arithmetic
@@ -219,12 +218,7 @@ def score(
 
 
 def _choose_weights(config: ScoreConfig, workspace: Workspace, say: Say) -> Path:
-    directory = config.weights or workspace.newest_model()
-    if directory.name == checkpoint.WEIGHTS and directory.is_file():
-        directory = directory.parent
-    if not directory.is_dir():
-        raise UsageError(f"--weights {directory}: no such folder; give the folder of a trained model")
-    directory = Path(os.path.abspath(directory))  # noqa: PTH100 - symlinks stay as the user named them
+    directory = model_folder(config.weights or workspace.newest_model(), workspace, "--weights")
     say(f"weights: {directory}" + ("" if config.weights else ", the newest in the workspace"))
     return directory
 

@@ -22,6 +22,8 @@ from ffpipe.pipeline.faces import FaceTable
 from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.recipe_choice import Choice, choose
+from ffpipe.pipeline.stored_media import labelled_media
+from ffpipe.pipeline.teaching import Teaching, make_teaching, require_teacher
 from ffpipe.pipeline.train_result import Run, TrainResult, finish
 from ffpipe.pipeline.training_data import TrainingMedia, choose_media, more_frames
 from ffpipe.pipeline.training_job import (
@@ -34,6 +36,7 @@ from ffpipe.pipeline.training_job import (
     work,
 )
 from ffpipe.pipeline.training_loop import Observer, Progress
+from ffpipe.pipeline.weights import Weights, model_folder
 from ffpipe.pipeline.workspace import Workspace, bind_job
 
 
@@ -48,13 +51,19 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     """
     if config.num_workers > 1 and config.engine == "local":
         raise UsageError(f"--num-workers {config.num_workers} needs --engine ray")
+    require_teacher(config.model, given=config.teacher is not None)
+    teacher = _teacher(config, workspace)
     choice = choose(config, _cuda(config))
     say(choice.line)
     media = choose_media(workspace, config.data, config.quality, choice.recipe.left_out, config.seed)
     say(_data_line(media))
     for note in media.notes:
         say(note)
-    job = _job(config, workspace, choice, media)
+    teaching = _teaching(config, workspace, choice, media, teacher) if teacher else None
+    job = _job(config, workspace, choice, media, teaching)
+    if teaching:
+        teaching.under(teaching.load(), job.build())
+        say(teaching.line)
     new = not job.folder.exists()
     job.folder.mkdir(parents=True, exist_ok=True)
     with RunLock(job.folder / "_lock"):
@@ -123,8 +132,33 @@ def _data_line(media: TrainingMedia) -> str:
     )
 
 
-def _job(config: TrainConfig, workspace: Workspace, choice: Choice, media: TrainingMedia) -> TrainingJob:
-    digest = _digest(config, choice, media)
+def _teacher(config: TrainConfig, workspace: Workspace) -> Weights | None:
+    return Weights.load(model_folder(config.teacher, workspace, "--teacher")) if config.teacher else None
+
+
+def _teaching(
+    config: TrainConfig, workspace: Workspace, choice: Choice, media: TrainingMedia, teacher: Weights
+) -> Teaching:
+    """Raises UsageError where the teacher reads other crops, or nothing says of which quality."""
+    if teacher.crop.fingerprint() != media.crop.fingerprint():
+        raise UsageError(
+            f"--teacher {teacher.loaded.directory}: it reads faces cut with the settings {teacher.crop.fingerprint()}, "
+            f"those of {', '.join(media.datasets)} were cut with {media.crop.fingerprint()}; train it on these"
+        )
+    return make_teaching(
+        teacher,
+        choice.recipe,
+        config.model,
+        [m for name in media.datasets for m in labelled_media(workspace.dataset(name))],
+        set(media.train),
+        drop=config.unpaired == "drop",
+    )
+
+
+def _job(
+    config: TrainConfig, workspace: Workspace, choice: Choice, media: TrainingMedia, teaching: Teaching | None
+) -> TrainingJob:
+    digest = _digest(config, choice, media, teaching)
     return TrainingJob(
         folder=_run_folder(config, workspace, digest, choice.recipe.name),
         datasets=tuple(workspace.dataset(name).root for name in media.datasets),
@@ -136,12 +170,15 @@ def _job(config: TrainConfig, workspace: Workspace, choice: Choice, media: Train
         limit=config.limit,
         threads=config.loader_workers,
         fit=media.crop.fit,
+        teaching=teaching,
     )
 
 
-def _digest(config: TrainConfig, choice: Choice, media: TrainingMedia) -> str:
-    """What a run is the run of: settings, recipe as resolved on this machine, and the content of the data."""
-    parts = [config.digest(), choice.recipe.to_json(), media.data_digest, media.datasets]
+def _digest(config: TrainConfig, choice: Choice, media: TrainingMedia, teaching: Teaching | None) -> str:
+    """What a run is the run of: settings, recipe as resolved on this machine, teacher, and the content of the data."""
+    # Where the teacher lies is a place; its hash says what it is.
+    taught = {**teaching.facts(), "run": None} if teaching else None
+    parts = [config.digest(), choice.recipe.to_json(), media.data_digest, media.datasets, taught]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -182,7 +219,9 @@ def _bind(job: TrainingJob, config: TrainConfig, choice: Choice, media: Training
     resumed = (job.state / "state.json").exists()
     configuration = {**config.resolved(), "recipe": choice.recipe.name}
     facts = {"configuration": configuration, "recipe": choice.recipe.to_json(), "datasets": media.datasets}
-    bind_job(job.folder, _digest(config, choice, media), facts, "choose another name with --run")
+    bind_job(
+        job.folder, _digest(config, choice, media, job.teaching), facts, "choose another name with --run"
+    )
     where = f"{job.folder.parent.name}/{job.folder.name}"
     return f"going on with the interrupted run {where}" if resumed else f"new run {where}"
 
@@ -201,6 +240,10 @@ def _say_selection(
         f"faces: {real} real and {fake} fake to train on{_draws(chosen)}, {len(chosen.validation)} to validate with"
     )
     notes = []
+    if chosen.unpaired and job.teaching:
+        notes.append(
+            f"left out by --unpaired drop: {counted(chosen.unpaired, 'face')} without a pair at {job.teaching.quality}"
+        )
     wanted = job.recipe.frames_per_video
     # Still images have one frame each, and no other way of extracting them gives more.
     stills = media.crop.kind == "whole" and chosen.frames_found == 1
@@ -246,7 +289,7 @@ class _Console(Observer):
             )
 
     def epoch(self, entry: dict[str, Any], total_step: int) -> None:
-        figures = f"epoch {entry['epoch']}: train loss {entry['train_loss']:.4f}"
+        figures = f"epoch {entry['epoch']}: train loss {entry['train_loss']:.4f}{_parts(entry)}"
         if "val_loss" in entry:
             area, video = (
                 "undefined" if entry[key] is None else f"{entry[key]:.3f}"
@@ -254,6 +297,13 @@ class _Console(Observer):
             )
             figures += f", validation loss {entry['val_loss']:.4f}, AUC {area} (frames), {video} (videos)"
         self._say(f"{figures}, {duration(entry['seconds'])}")
+
+
+def _parts(entry: dict[str, Any]) -> str:
+    """What the loss is made of, where it is made of several."""
+    parts = {name.removeprefix("train_"): value for name, value in entry.items() if name.startswith("train_")}
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in parts.items() if name != "loss")
+    return f" ({shown})" if shown else ""
 
 
 def _run(job: TrainingJob, config: TrainConfig, say: Say, observer: Observer) -> None:

@@ -116,7 +116,7 @@ def _card_facts(
         seed=run.config.seed,
         workers=run.config.num_workers,
         datasets=run.media.datasets,
-        quality=run.config.quality,
+        quality=run.media.quality,
         split=run.media.split,
         counts=counts,
         notes=run.media.notes,
@@ -124,6 +124,7 @@ def _card_facts(
         frame=frame,
         thresholds=thresholds,
         crop=run.media.crop,
+        teacher=run.job.teaching.facts() if run.job.teaching else None,
         arithmetic=arithmetic,
     )
 
@@ -136,7 +137,13 @@ def _facts(run: Run) -> dict[str, Any]:
         "crop_fingerprint": media.crop.fingerprint(),
         "fit": media.crop.fit,
         "recipe": {**choice.recipe.to_json(), "reason": choice.reason},
-        "data": {"datasets": list(media.datasets), "digest": media.data_digest, "split": media.split},
+        "data": {
+            "datasets": list(media.datasets),
+            "quality": media.quality,
+            "digest": media.data_digest,
+            "split": media.split,
+        },
+        **({"teacher": run.job.teaching.facts()} if run.job.teaching else {}),
         "train_media": sorted(media.train),
         "validation_media": sorted(media.validation),
         "provenance": provenance.collect(run.config.resolved(), seed=run.config.seed),

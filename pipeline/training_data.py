@@ -40,13 +40,14 @@ _KEPT_SETTINGS = (
 class TrainingMedia:
     """Media by id for training and for validation, with lines for the user.
 
-    split: where the division comes from, in words. crop: settings that the faces were cut with. data_digest:
-    hash of the shards' content.
+    quality: the one that all media have, as far as they have any. split: where the division comes from, in words.
+    crop: settings that the faces were cut with. data_digest: hash of the shards' content.
     """
 
     datasets: tuple[str, ...]
     train: dict[str, Labelled]
     validation: dict[str, Labelled]
+    quality: str | None
     split: str
     crop: CropSettings
     data_digest: str
@@ -76,6 +77,7 @@ def choose_media(
         datasets=names,
         train=train,
         validation=validation,
+        quality=next((m.quality for m in media if m.quality), None),
         split=split,
         crop=crop,
         data_digest=data_digest(groups),

@@ -20,7 +20,7 @@ from ffpipe.models.detector import Detector
 from ffpipe.models.registry import create_detector
 from ffpipe.pipeline import training_state
 from ffpipe.pipeline.arithmetic_choice import measure
-from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches, sida_batches
+from ffpipe.pipeline.batches import EvalBatches, NetworkInput, Pairs, TrainBatches, sida_batches
 from ffpipe.pipeline.faces import (
     FaceTable,
     Rows,
@@ -32,9 +32,11 @@ from ffpipe.pipeline.faces import (
     spread_frames,
 )
 from ffpipe.pipeline.loader import Labelled, ShardFaces
-from ffpipe.pipeline.objectives import Supervised
+from ffpipe.pipeline.objectives import Distil, Objective, Supervised
+from ffpipe.pipeline.pairs import UNPAIRED, bytes_with_pairs
 from ffpipe.pipeline.recipes import Recipe
-from ffpipe.pipeline.sampler import Sampler
+from ffpipe.pipeline.sampler import POOL_BYTES, Sampler
+from ffpipe.pipeline.teaching import Teaching
 from ffpipe.pipeline.tensorboard import EventFiles
 from ffpipe.pipeline.training_loop import (
     LoopResult,
@@ -63,7 +65,7 @@ class TrainingJob:
 
     folder: of the run; its `state` holds what resuming needs. datasets: the folders of their shards.
     limit: most faces an epoch. threads: that load faces ahead, a worker; None leaves it to `work`. fit: how the
-    stored pictures become the network's input.
+    stored pictures become the network's input. teaching: who teaches the detector; None where it learns alone.
     """
 
     folder: Path
@@ -76,6 +78,7 @@ class TrainingJob:
     limit: int | None = None
     threads: int | None = None
     fit: Fit = "resize"
+    teaching: Teaching | None = None
 
     @property
     def state(self) -> Path:
@@ -83,9 +86,10 @@ class TrainingJob:
         return self.folder / STATE
 
     def faces(self, verify: bool) -> ShardFaces:
-        """The faces of train and validation, in one source."""
+        """The faces of train and validation, and those that a teacher reads, in one source."""
         groups = [ShardGroup(root, "media", ["faces"]) for root in self.datasets]
-        return ShardFaces.index(groups, {**self.train, **self.validation}, verify=verify)
+        taught = self.teaching.media if self.teaching else {}
+        return ShardFaces.index(groups, {**taught, **self.train, **self.validation}, verify=verify)
 
     def build(self) -> Detector:
         """The detector with its first weights, drawn from the seed."""
@@ -99,23 +103,34 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The faces that a run uses; rows of a table. train_copies: draws of each class an epoch."""
+    """The faces that a run uses; rows of a table. train_copies: draws of each class an epoch.
+
+    pairs: for each face of the table the row of its pair, under a teacher. unpaired: training faces left out since
+    they have none.
+    """
 
     train: Rows
     validation: Rows
     train_copies: dict[int, int]
     frames_found: int
     downscaled: int
+    pairs: Rows | None = None
+    unpaired: int = 0
 
 
 def select(job: TrainingJob, table: FaceTable) -> Selection:
     """Largest face of each frame for training, all faces for validation, as many frames as the recipe takes.
 
-    Raises UsageError where fewer than two faces or one class are left to train on.
+    Raises UsageError where fewer than two faces or one class are left to train on, or faces have no pair.
     """
     frames = job.recipe.frames_per_video
     train = rows_of_media(table, list(job.train))
     found = most_frames(table, train)
+    teaching, unpaired = job.teaching, 0
+    pairs = teaching.pairs(table) if teaching else None
+    if teaching and teaching.drop and pairs is not None:
+        paired = train[pairs[train] != UNPAIRED]
+        train, unpaired = paired, len(train) - len(paired)
     train = largest_per_frame(table, spread_frames(table, train, frames))
     validation = spread_frames(table, rows_of_media(table, list(job.validation)), frames)
     if job.limit is not None:
@@ -123,8 +138,10 @@ def select(job: TrainingJob, table: FaceTable) -> Selection:
         validation = at_most(table, validation, job.limit, job.seed) if len(validation) else validation
     if len(set(table.label[train].tolist())) < 2:
         raise UsageError("training needs faces of both classes, and the data have none of one")
+    if teaching and pairs is not None:
+        teaching.require_pairs(table, train, pairs)
     copies = balancing_copies(table.label[train]) if job.recipe.balance else {0: 1, 1: 1}
-    return Selection(train, validation, copies, found, table.downscaled(train))
+    return Selection(train, validation, copies, found, table.downscaled(train), pairs, unpaired)
 
 
 def prepare(
@@ -134,17 +151,26 @@ def prepare(
     world: int = 1,
     rank: int = 0,
     threads: int = 0,
+    taught: NetworkInput | None = None,
 ) -> tuple[TrainBatches, Validation | None]:
-    """The batches of one rank. Raises UsageError where there are fewer batches than ranks."""
+    """The batches of one rank, with pairs where a teacher reads them as `taught` says.
+
+    Raises UsageError where there are fewer batches than ranks.
+    """
     table = source.table
     chosen = select(job, table)
+    pairs = None if taught is None or chosen.pairs is None else Pairs(chosen.pairs, taught)
+    block_bytes = table.block_bytes if pairs is None else bytes_with_pairs(table, chosen.train, pairs.rows)
+    # A pool may exceed its bound by one unit, and the reader's memory has room for one block.
+    beyond = int(block_bytes.max(initial=0) - table.block_bytes.max(initial=0))
     sampler = Sampler(
         rows=chosen.train,
         blocks=table.block[chosen.train],
         copies=np.array([chosen.train_copies[int(label)] for label in table.label[chosen.train]]),
-        block_bytes=table.block_bytes,
+        block_bytes=block_bytes,
         batch_size=job.recipe.batch_size,
         seed=job.seed,
+        pool_bytes=max(1, POOL_BYTES - beyond),
         world=world,
     )
     if not sampler.steps:
@@ -152,7 +178,7 @@ def prepare(
             f"{sampler.draws} faces make {sampler.batches} batches of {job.recipe.batch_size}, too few for "
             f"--num-workers {world}"
         )
-    batches = TrainBatches(source, sampler, network, job.recipe.augmentation, threads, rank)
+    batches = TrainBatches(source, sampler, network, job.recipe.augmentation, threads, rank, pairs)
     if not len(chosen.validation):
         return batches, None
     held_out = EvalBatches(source, chosen.validation, network, job.recipe.batch_size, threads)
@@ -169,10 +195,11 @@ def work(
     """Train to the end, then score the validation faces with the best weights and store their logits."""
     world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
     model = job.build()
-    network = job.network(model)
+    objective, taught = _objective(job, model)
     threads = loading_threads(job, gpu=device.type == "cuda")
-    train, validation = prepare(job, job.faces(verify=False), network, world, rank, threads)
-    settings, objective = _settings(job, device), Supervised()
+    source = job.faces(verify=False)
+    train, validation = prepare(job, source, job.network(model), world, rank, threads, taught)
+    settings = _settings(job, device)
     new = training_state.load(job.state) is None
     if new:
         # On every rank, with the same faces; a run that goes on finds what was measured among its weights.
@@ -200,6 +227,14 @@ def work(
             record = measure(model, validation.batches, device)
             write_atomic(job.state / _ARITHMETIC, json.dumps({device.type: record}).encode())
     return result
+
+
+def _objective(job: TrainingJob, model: Detector) -> tuple[Objective, NetworkInput | None]:
+    """What the run minimises, and what a teacher is fed, where one teaches."""
+    if job.teaching is None:
+        return Supervised(), None
+    teacher = job.teaching.load()
+    return Distil(job.teaching.under(teacher, model)), job.network(teacher)
 
 
 def arithmetic_record(job: TrainingJob) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +12,7 @@ import torch
 from ffpipe.manifests.errors import UsageError, WeightsError
 from ffpipe.models import checkpoint
 from ffpipe.models.errors import CheckpointError
+from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.aggregate import Thresholds
 from ffpipe.stages.crop import CropSettings, Kind
 
@@ -74,6 +76,21 @@ class Weights:
     @property
     def _cut(self) -> str:
         return f"margin {self.crop.margin:g}, fingerprint {self.crop.fingerprint()}"
+
+
+def model_folder(given: Path, workspace: Workspace, option: str) -> Path:
+    """The folder of a trained model: as given, that of a weights file, or MODEL/RUN of the workspace.
+
+    Raises UsageError naming the command-line `option` where there is no such folder.
+    """
+    directory = given
+    if directory.name == checkpoint.WEIGHTS and directory.is_file():
+        directory = directory.parent
+    if not directory.is_dir() and (workspace.root / "models" / directory).is_dir():
+        directory = workspace.root / "models" / directory
+    if not directory.is_dir():
+        raise UsageError(f"{option} {directory}: no such folder; give the folder of a trained model")
+    return Path(os.path.abspath(directory))  # noqa: PTH100 - symlinks stay as the user named them
 
 
 def _crop(config: dict[str, Any], directory: Path) -> CropSettings:

@@ -50,6 +50,7 @@ class MadeFaces:
             track=np.zeros(count, np.int32),
             frame=np.tile(np.arange(frames), 2 * media).astype(np.int64),
             pts=np.tile(np.arange(frames), 2 * media).astype(np.float64),
+            box=np.tile(np.float32([8, 8, 24, 24]), (count, 1)),
             side=np.full(count, SIDE, np.int32),
             stored_side=np.full(count, SIDE, np.int32),
             block=(np.arange(count) // 8).astype(np.int32),
@@ -128,10 +129,14 @@ def write_dataset(
     quality: str | None = None,
     method: str | None = None,
     crop_side: int = SIDE,
+    pairs: str | None = None,
+    coarse: int = 1,
 ) -> ShardGroup:
     """A dataset of a workspace as extract leaves it; a clip is (group, label, split), one chunk each.
 
-    Media are numbered from `first`. `crop_side` is the side that crops had before they were stored.
+    Media are numbered from `first`. `crop_side` is the side that crops had before they were stored. With `pairs` the
+    clips are those that other calls wrote under this name, at another quality: their pixels are the same but for
+    levels of grey, which are multiples of `coarse`.
     """
     shards = ShardGroup(root, "media", ["faces"])
     shards.create()
@@ -145,14 +150,17 @@ def write_dataset(
         media = media_record(number, group, label, split, root.name, frames, quality=quality)
         if method:
             media = replace(media, method=method)
-        faces = [_face(number, frame, bool(label), crop_side) for frame in range(frames)]
+        if pairs is not None:
+            media = replace(media, pair_id=f"{pairs}{number - first}")
+        shown = number if pairs is None else number - first
+        faces = [_face(number, frame, bool(label), crop_side, shown, coarse) for frame in range(frames)]
         tables = {"media": to_table("media", [media]), "faces": to_table("faces", faces)}
         shards.commit(f"{number:020x}", "a", tables, [])
     return shards
 
 
-def _face(number: int, frame: int, fake: bool, crop_side: int) -> FaceRecord:
-    image = crop(1000 * number + frame, fake)
+def _face(number: int, frame: int, fake: bool, crop_side: int, shown: int, coarse: int) -> FaceRecord:
+    image = crop(1000 * shown + frame, fake) // coarse * coarse
     media_id = f"{number:032x}"
     return FaceRecord(
         face_id=f"{media_id}-{frame}-0",

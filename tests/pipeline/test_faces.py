@@ -29,6 +29,7 @@ def _table(media: list[tuple[int, int]], faces_a_frame: int = 1) -> FaceTable:
         track=zeros,
         frame=np.array(frame, np.int64),
         pts=np.zeros(count),
+        box=np.zeros((count, 4), np.float32),
         side=np.array(side, np.int32),
         stored_side=np.full(count, 64, np.int32),
         block=zeros,
