@@ -419,6 +419,7 @@ def test_sffb_teaches_its_student(workspace):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_ray_train_gives_the_student_of_the_loop_in_process(workspace, ray_cluster):
     settings = {"options": SMALL, "epochs": 1, "limit": 8, "batch_size": 4}
     teacher = run(workspace, "sffb", quality="c0", **settings).directory
@@ -447,7 +448,7 @@ def test_the_whole_way_on_real_clips(clips, tmp_path):
     config = ExtractConfig.build({"engine": "local", "workers": 0, "frames": 8})
     extract(tree, config, workspace, said.append)
     assert any("were cut with the boxes of a better quality" in line for line in said)
-    settings = {"options": SMALL, "learning_rate": 1e-3}
+    settings = {"options": SMALL, "learning_rate": 1e-3, "data": ("FF",), "epochs": 4}
     teacher = run(workspace, "sffb", quality="c23", **settings).directory
     student = run(workspace, "sffb-kd", quality="c40", teacher=teacher, say=said.append, **settings)
     history = student.metrics["history"]
