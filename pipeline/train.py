@@ -64,6 +64,9 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     if teaching:
         teaching.under(teaching.load(), job.build())
         say(teaching.line)
+        if teaching.quality == media.quality:
+            media.notes.append(f"teacher and student both read {media.quality}: they see the same pixels")
+            say(media.notes[-1])
     new = not job.folder.exists()
     job.folder.mkdir(parents=True, exist_ok=True)
     with RunLock(job.folder / "_lock"):

@@ -284,6 +284,14 @@ def test_a_run_is_named_by_folder_weights_or_place_in_the_workspace(workspace, t
         assert load(result.directory).config["teacher"]["model_id"] == load(teacher).model_id
 
 
+def test_a_teacher_of_the_same_quality_is_said_aloud(workspace, teacher):
+    said: list[str] = []
+    result = run(workspace, quality="c0", teacher=teacher, say=said.append, epochs=1)
+    note = "teacher and student both read c0: they see the same pixels"
+    assert note in said
+    assert note in (result.directory / "MODEL_CARD.md").read_text()
+
+
 def test_a_job_with_a_teacher_can_be_sent_to_a_worker(workspace, teacher, monkeypatch):
     jobs: list[training_job.TrainingJob] = []
     original = training_job.work
