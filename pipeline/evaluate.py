@@ -37,7 +37,7 @@ from ffpipe.pipeline.stored_media import (
     stored_job,
     without_conflicts,
 )
-from ffpipe.pipeline.weights import Weights
+from ffpipe.pipeline.weights import Weights, model_folder
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.evaluation import Row, comparisons, table
 from ffpipe.stages.infer import Scorer
@@ -85,7 +85,7 @@ def evaluate(
     `run` is a model's folder, or `<model>/<run>` in the workspace. Raises UsageError (no such run or data, pictures
     cut otherwise than in training, media that the run was trained on), WeightsError, IntegrityError, StorageError.
     """
-    directory = _find_run(run, workspace)
+    directory = model_folder(Path(run), workspace, "run")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = Weights.load(directory, device)
     chosen = _choose(config, workspace)
@@ -113,16 +113,6 @@ def evaluate(
         raise
     say(f"figures: {folder}")
     return result
-
-
-def _find_run(run: str, workspace: Workspace) -> Path:
-    for path in (Path(run), workspace.root / "models" / run):
-        if path.is_dir():
-            return path.absolute()
-    known = [f"{path.parent.name}/{path.name}" for path in workspace.finished_models()]
-    raise UsageError(
-        f"{run}: no such run; give a model's folder, or one of {', '.join(known) or '(none yet)'} in {workspace.root}"
-    )
 
 
 def _choose(config: EvaluateConfig, workspace: Workspace) -> _Chosen:

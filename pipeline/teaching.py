@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,21 @@ def require_teacher(model: str, given: bool) -> None:
     )
 
 
+def seen_in_training(weights: Weights, media: Sequence[MediaRecord], held_out: Collection[str]) -> int:
+    """How many of the media of the ids `held_out` show a clip that the teacher was trained on, at its own quality."""
+    config = weights.loaded.config
+    trained = set(config.get("train_media", ()))
+    copies = partners(media, held_out, config.get("data", {}).get("quality"))
+    return sum(copy.media_id in trained for copy in copies.values())
+
+
 def make_teaching(
-    weights: Weights, recipe: Recipe, model: str, media: list[MediaRecord], students: set[str], drop: bool
+    weights: Weights,
+    recipe: Recipe,
+    model: str,
+    media: Sequence[MediaRecord],
+    students: Collection[str],
+    drop: bool,
 ) -> Teaching:
     """What a teacher teaches a detector on its training media `students`, out of all `media` of the datasets.
 

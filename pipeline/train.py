@@ -23,7 +23,7 @@ from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.recipe_choice import Choice, choose
 from ffpipe.pipeline.stored_media import labelled_media
-from ffpipe.pipeline.teaching import Teaching, make_teaching, require_teacher
+from ffpipe.pipeline.teaching import Teaching, make_teaching, require_teacher, seen_in_training
 from ffpipe.pipeline.train_result import Run, TrainResult, finish
 from ffpipe.pipeline.training_data import TrainingMedia, choose_media, more_frames
 from ffpipe.pipeline.training_job import (
@@ -56,17 +56,14 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     choice = choose(config, _cuda(config))
     say(choice.line)
     media = choose_media(workspace, config.data, config.quality, choice.recipe.left_out, config.seed)
+    teaching = _teaching(config, workspace, choice, media, teacher) if teacher else None
     say(_data_line(media))
     for note in media.notes:
         say(note)
-    teaching = _teaching(config, workspace, choice, media, teacher) if teacher else None
     job = _job(config, workspace, choice, media, teaching)
     if teaching:
         teaching.under(teaching.load(), job.build())
         say(teaching.line)
-        if teaching.quality == media.quality:
-            media.notes.append(f"teacher and student both read {media.quality}: they see the same pixels")
-            say(media.notes[-1])
     new = not job.folder.exists()
     job.folder.mkdir(parents=True, exist_ok=True)
     with RunLock(job.folder / "_lock"):
@@ -148,14 +145,18 @@ def _teaching(
             f"--teacher {teacher.loaded.directory}: it reads faces cut with the settings {teacher.crop.fingerprint()}, "
             f"those of {', '.join(media.datasets)} were cut with {media.crop.fingerprint()}; train it on these"
         )
-    return make_teaching(
-        teacher,
-        choice.recipe,
-        config.model,
-        [m for name in media.datasets for m in labelled_media(workspace.dataset(name))],
-        set(media.train),
-        drop=config.unpaired == "drop",
+    stored = [m for name in media.datasets for m in labelled_media(workspace.dataset(name))]
+    teaching = make_teaching(
+        teacher, choice.recipe, config.model, stored, set(media.train), drop=config.unpaired == "drop"
     )
+    if teaching.quality == media.quality:
+        media.notes.append(f"teacher and student both read {media.quality}: they see the same pixels")
+    if seen := seen_in_training(teacher, stored, set(media.validation)):
+        media.notes.append(
+            f"warning: the teacher was trained on {seen} of the {len(media.validation)} clips that validate the "
+            "student, whose figures they flatter"
+        )
+    return teaching
 
 
 def _job(

@@ -89,7 +89,11 @@ def model_folder(given: Path, workspace: Workspace, option: str) -> Path:
     if not directory.is_dir() and (workspace.root / "models" / directory).is_dir():
         directory = workspace.root / "models" / directory
     if not directory.is_dir():
-        raise UsageError(f"{option} {directory}: no such folder; give the folder of a trained model")
+        known = [f"{path.parent.name}/{path.name}" for path in workspace.finished_models()]
+        raise UsageError(
+            f"{option} {given}: no such folder; give the folder of a trained model, or one of "
+            f"{', '.join(known) or '(none yet)'} in {workspace.root}"
+        )
     return Path(os.path.abspath(directory))  # noqa: PTH100 - symlinks stay as the user named them
 
 

@@ -292,6 +292,22 @@ def test_a_teacher_of_the_same_quality_is_said_aloud(workspace, teacher):
     assert note in (result.directory / "MODEL_CARD.md").read_text()
 
 
+def test_a_teacher_that_saw_the_validation_clips_is_said_aloud(workspace, teacher, tmp_path):
+    said: list[str] = []
+    run(workspace, quality="c40", teacher=teacher, say=said.append, epochs=1)
+    assert not any("flatter" in line for line in said)
+    # In the teacher's time what validates the student was for training.
+    before, now = (
+        write_pairs(tmp_path / part, clips=[*_clips(2, part), *_clips(8, Split.TRAIN)[2:]])
+        for part in (Split.TRAIN, Split.VAL)
+    )
+    early = run(before, "twin", quality="c0", epochs=1).directory
+    run(now, quality="c40", teacher=early, say=said.append, epochs=1)
+    assert any(
+        "the teacher was trained on 2 of the 2 clips that validate the student" in line for line in said
+    )
+
+
 def test_a_job_with_a_teacher_can_be_sent_to_a_worker(workspace, teacher, monkeypatch):
     jobs: list[training_job.TrainingJob] = []
     original = training_job.work
