@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ffpipe.models.constants import constant
 from ffpipe.models.scratch import Scratch
 
 BLOCK = 8
@@ -59,7 +60,7 @@ def zigzag_order() -> tuple[tuple[int, int], ...]:
     return tuple(sorted(((v, u) for v in range(BLOCK) for u in range(BLOCK)), key=position))
 
 
-@functools.lru_cache(maxsize=16)
+@constant
 def dct_matrix(size: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
     """Orthonormal type-II DCT matrix (size, size): `dct_matrix(n, device) @ x` transforms the columns of x."""
     k = torch.arange(size, dtype=torch.float64)[:, None]
@@ -69,7 +70,7 @@ def dct_matrix(size: int, device: torch.device, dtype: torch.dtype = torch.float
     return matrix.to(device=device, dtype=dtype)
 
 
-@functools.lru_cache(maxsize=16)
+@constant
 def _half_bases(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Bases (2,32,32) of the even and the odd vertical frequencies, and the order (64,) that zigzags their rows.
 
@@ -147,7 +148,7 @@ def full_idct(coefficients: Tensor) -> Tensor:
         return dct_matrix(height, device).T @ coefficients.float() @ dct_matrix(width, device)
 
 
-@functools.lru_cache(maxsize=16)
+@constant
 def area_masks(size: int, device: torch.device) -> Tensor:
     """Low, middle and high band of a square DCT spectrum, (3,N,N) of 0 and 1, cut by area as in F3-Net.
 
@@ -165,7 +166,7 @@ def area_bands(image: Tensor) -> Tensor:
         return full_idct(full_dct(image)[:, None] * masks[:, None]).flatten(1, 2)
 
 
-@functools.lru_cache(maxsize=16)
+@constant
 def radial_mask(height: int, width: int, band: str, device: torch.device) -> Tensor:
     """Mask (H,W) of an unshifted Fourier spectrum: a third of the radius r/r_max, r_max being the corner's.
 
