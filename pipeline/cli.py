@@ -186,6 +186,41 @@ def evaluate(
 
 
 @app.command()
+def export(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            help="A model's folder, or MODEL/RUN in the workspace. [default: the newest]",
+            metavar="RUN",
+            show_default=False,
+        ),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="onnx, or torch-export.")] = "onnx",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File: .onnx, or .pt2 for torch-export.", metavar="FILE"),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Faces a call. [default: any number]", show_default=False)
+    ] = None,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Write a trained network as an ONNX or torch.export file, its scores checked against ours.
+
+    Beside the file, a JSON has what it takes and gives: size, colours, crops, labels, thresholds.
+    """
+    from ffpipe.pipeline import export as job
+
+    result = job.export(
+        run, Workspace.find(workspace), format=format_, out=out, batch_size=batch_size, say=say
+    )
+    if json_output:
+        typer.echo(json.dumps(result.contract))
+    return 0
+
+
+@app.command()
 def models(
     name: Annotated[str | None, typer.Argument(help="A detector, to see all of it.", metavar="NAME")] = None,
     json_output: JsonOption = False,

@@ -37,7 +37,7 @@ from ffpipe.pipeline.stored_media import (
     stored_job,
     without_conflicts,
 )
-from ffpipe.pipeline.weights import Weights, model_folder
+from ffpipe.pipeline.weights import Weights, find_run
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.evaluation import Row, comparisons, table
 from ffpipe.stages.infer import Scorer
@@ -85,7 +85,7 @@ def evaluate(
     `run` is a model's folder, or `<model>/<run>` in the workspace. Raises UsageError (no such run or data, pictures
     cut otherwise than in training, media that the run was trained on), WeightsError, IntegrityError, StorageError.
     """
-    directory = model_folder(Path(run), workspace, "run")
+    directory = find_run(run, workspace)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = Weights.load(directory, device)
     chosen = _choose(config, workspace)

@@ -39,7 +39,7 @@ from ffpipe.pipeline.scoring import (
     for_path,
     report_row,
 )
-from ffpipe.pipeline.weights import Weights, model_folder
+from ffpipe.pipeline.weights import Weights, choose_run
 from ffpipe.pipeline.workspace import Workspace, bind_job, name_for
 from ffpipe.stages.aggregate import Rule, Thresholds
 from ffpipe.stages.arithmetic import Arithmetic
@@ -178,7 +178,7 @@ def score(
     """
     if out is not None:
         tables.check_output(out)
-    directory = _choose_weights(config, workspace, say)
+    directory = choose_run(config.weights, workspace, say)
     weights = Weights.load(directory)
     kind = weights.inputs(config.kind).kind
     accepted = weights.accepts(kind, config.accept_crops)
@@ -215,12 +215,6 @@ def score(
     )
     say(f"report: {out}; beside it {', '.join(file.name for file in files[1:])}")
     return replace(result, files=files)
-
-
-def _choose_weights(config: ScoreConfig, workspace: Workspace, say: Say) -> Path:
-    directory = model_folder(config.weights or workspace.newest_model(), workspace, "--weights")
-    say(f"weights: {directory}" + ("" if config.weights else ", the newest in the workspace"))
-    return directory
 
 
 def arithmetic_for(asked: str, workspace: Workspace, weights: Weights, device: str, say: Say) -> Arithmetic:

@@ -36,7 +36,7 @@ from ffpipe.pipeline.training_job import (
     work,
 )
 from ffpipe.pipeline.training_loop import Observer, Progress
-from ffpipe.pipeline.weights import Weights, model_folder
+from ffpipe.pipeline.weights import Weights, find_run
 from ffpipe.pipeline.workspace import Workspace, bind_job
 
 
@@ -133,7 +133,7 @@ def _data_line(media: TrainingMedia) -> str:
 
 
 def _teacher(config: TrainConfig, workspace: Workspace) -> Weights | None:
-    return Weights.load(model_folder(config.teacher, workspace, "--teacher")) if config.teacher else None
+    return Weights.load(find_run(config.teacher, workspace, "--teacher")) if config.teacher else None
 
 
 def _teaching(

@@ -12,6 +12,7 @@ import torch
 from ffpipe.manifests.errors import UsageError, WeightsError
 from ffpipe.models import checkpoint
 from ffpipe.models.errors import CheckpointError
+from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.aggregate import Thresholds
 from ffpipe.stages.crop import CropSettings, Kind
@@ -78,23 +79,27 @@ class Weights:
         return f"margin {self.crop.margin:g}, fingerprint {self.crop.fingerprint()}"
 
 
-def model_folder(given: Path, workspace: Workspace, option: str) -> Path:
-    """The folder of a trained model: as given, that of a weights file, or MODEL/RUN of the workspace.
+def find_run(given: str | Path, workspace: Workspace, option: str = "run") -> Path:
+    """The folder of a trained model: given as such, by the weights file in it, or as MODEL/RUN in the workspace.
 
-    Raises UsageError naming the command-line `option` where there is no such folder.
+    Raises UsageError, naming the command-line `option` and the runs that there are.
     """
-    directory = given
-    if directory.name == checkpoint.WEIGHTS and directory.is_file():
-        directory = directory.parent
-    if not directory.is_dir() and (workspace.root / "models" / directory).is_dir():
-        directory = workspace.root / "models" / directory
-    if not directory.is_dir():
-        known = [f"{path.parent.name}/{path.name}" for path in workspace.finished_models()]
-        raise UsageError(
-            f"{option} {given}: no such folder; give the folder of a trained model, or one of "
-            f"{', '.join(known) or '(none yet)'} in {workspace.root}"
-        )
-    return Path(os.path.abspath(directory))  # noqa: PTH100 - symlinks stay as the user named them
+    for path in (Path(given), workspace.root / "models" / given):
+        directory = path.parent if path.name == checkpoint.WEIGHTS and path.is_file() else path
+        if directory.is_dir():
+            return Path(os.path.abspath(directory))  # noqa: PTH100 - symlinks stay as the user named them
+    known = [f"{path.parent.name}/{path.name}" for path in workspace.finished_models()]
+    raise UsageError(
+        f"{option} {given}: no such folder or run; give the folder of a trained model, or one of "
+        f"{', '.join(known) or '(none yet)'} in {workspace.root}"
+    )
+
+
+def choose_run(given: str | Path | None, workspace: Workspace, say: Say) -> Path:
+    """`find_run`, or the workspace's newest model where none was given; says which. Raises UsageError."""
+    directory = find_run(given, workspace, "--weights") if given else workspace.newest_model()
+    say(f"weights: {directory}" + ("" if given else ", the newest in the workspace"))
+    return directory
 
 
 def _crop(config: dict[str, Any], directory: Path) -> CropSettings:

@@ -224,7 +224,7 @@ def test_what_is_not_there_is_named(
 
 
 def test_an_unknown_run_is_named_with_those_there_are(run: Path, workspace: Workspace) -> None:
-    with pytest.raises(UsageError, match=f"no such folder.*tiny/{run.name}"):
+    with pytest.raises(UsageError, match=f"no such folder or run.*tiny/{run.name}"):
         judge("tiny/nothing", workspace)
 
 

@@ -1,0 +1,267 @@
+"""Exported files give our scores in their own runtimes, or are not written and say why."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from detector_cases import CASES
+from torch import Tensor, nn
+
+from ffpipe.manifests.errors import UsageError
+from ffpipe.models import checkpoint, create_detector, registry
+from ffpipe.models.detector import Detector, DetectorSpec
+from ffpipe.pipeline import cli
+from ffpipe.pipeline import export as job
+from ffpipe.pipeline.exporters import EXPORTERS, Exporter
+from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.aggregate import Thresholds
+from ffpipe.stages.crop import CropSettings
+
+SIZE = 16
+#: Detectors of which each export is checked by default; the others are slow in sum.
+QUICK = {"sfcl-hcmf"}
+EXPORTS = [
+    pytest.param(name, format_, marks=[] if name in QUICK else pytest.mark.slow, id=f"{name}-{format_}")
+    for name in CASES
+    for format_ in EXPORTERS
+]
+
+
+class Plain(Detector):
+    """A convolution, for what has nothing to do with the network."""
+
+    spec = DetectorSpec(name="plain", summary="", paper="", input_size=SIZE)
+
+    def __init__(self, pretrained: str | None = None) -> None:
+        super().__init__()
+        self.options = {}
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, image: Tensor, sida: Tensor | None = None) -> Tensor:
+        self.check_input(image, sida)
+        return self.head(self.last(self.conv(image).relu().mean((2, 3))))
+
+    def last(self, pooled: Tensor) -> Tensor:
+        return pooled
+
+
+class Bessel(Plain):
+    """Has an operator that ONNX does not know."""
+
+    def last(self, pooled: Tensor) -> Tensor:
+        return torch.special.bessel_j0(pooled)
+
+
+class Counting(Plain):
+    """Lets a value decide on a shape."""
+
+    def last(self, pooled: Tensor) -> Tensor:
+        return pooled + torch.ones(int(pooled.sum() * 100)).sum()
+
+
+def saved(folder: Path, model: Detector, name: str) -> Path:
+    """A model folder as training leaves it, with running statistics that have seen faces."""
+    images, sida = faces(model, 8)
+    with torch.no_grad():
+        model.train()(images, sida)
+    crop = CropSettings()
+    facts = {
+        "crop": asdict(crop),
+        "crop_fingerprint": crop.fingerprint(),
+        "thresholds": Thresholds(reason="none").to_json(),
+    }
+    checkpoint.save(folder, model, name=name, options=model.options, extra=facts, metrics={}, card="")
+    return folder
+
+
+def faces(model: Detector, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    size = (model.spec.input_size,) * 2
+    images = nn.functional.interpolate(torch.rand(count, 3, 6, 6, generator=random), size, mode="bilinear")
+    return images, torch.randn(count, 2304, generator=random).abs() * 20
+
+
+@pytest.fixture
+def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run of the plain network; the working folder is another one."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return registered(Plain, tmp_path / "ws" / "models" / "plain" / "run", monkeypatch)
+
+
+def registered(kind: type[Plain], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(registry._DETECTORS, "plain", kind)
+    torch.manual_seed(1)
+    return saved(folder, kind(), "plain")
+
+
+def run(folder: Path | None, tmp_path: Path, **options: Any) -> job.ExportResult:
+    return job.export(folder, Workspace(tmp_path / "ws"), **{"say": [].append, **options})
+
+
+class Exported:
+    """An exported file in its runtime, by nothing of ours."""
+
+    def __init__(self, file: Path) -> None:
+        self.session = onnxruntime.InferenceSession(file) if file.suffix == ".onnx" else None
+        self.module = None if self.session else torch.export.load(file).module()
+
+    def scores(self, **inputs: Tensor) -> Tensor:
+        if self.session:
+            given = {name: value.numpy() for name, value in inputs.items()}
+            logits = torch.from_numpy(self.session.run(["logits"], given)[0])
+        else:
+            with torch.no_grad():
+                logits = self.module(*inputs.values())
+        assert logits.shape == (len(inputs["image"]), 2)
+        return logits.softmax(1)[:, 1]
+
+
+@pytest.mark.parametrize(("name", "format_"), EXPORTS)
+def test_an_exported_detector_gives_our_scores_for_any_number_of_faces(name, format_, tmp_path):
+    torch.manual_seed(0)
+    folder = saved(tmp_path / "run", create_detector(name, **CASES[name].small), name)
+    out = tmp_path / f"net{EXPORTERS[format_].suffix}"
+    contract = run(folder, tmp_path, format=format_, out=out).contract
+    model = checkpoint.load(folder).model
+    images, sida = faces(model, 7, seed=5)
+    given = {"image": images, "sida": sida} if model.spec.needs_sida else {"image": images}
+    assert list(contract["inputs"]) == list(given)
+    with torch.no_grad():
+        expected = model(images, sida).softmax(1)[:, 1]
+    assert expected.max() - expected.min() > 1e-3, "scores that say something"
+    exported = Exported(out)
+    for part in (slice(0, 1), slice(1, 3), slice(0, 7)):
+        found = exported.scores(**{key: value[part] for key, value in given.items()})
+        torch.testing.assert_close(found, expected[part], atol=1e-4, rtol=0)
+    assert contract["verified"]["max_score_difference"] <= 1e-4
+
+
+def test_the_contract_says_how_to_use_the_file(plain, tmp_path):
+    result = run(plain, tmp_path)
+    contract = json.loads(result.contract_file.read_bytes())
+    assert contract == result.contract
+    weights = checkpoint.load(plain)
+    assert result.file == Path(f"plain-{weights.model_id[:12]}.onnx")
+    assert result.contract_file == Path(f"{result.file}.json")
+    assert contract["sha256"] == hashlib.sha256(result.file.read_bytes()).hexdigest()
+    assert contract["model_id"] == weights.model_id
+    assert contract["labels"] == ["real", "fake"]
+    assert contract["crop"] == asdict(CropSettings())
+    assert contract["crop_fingerprint"] == CropSettings().fingerprint()
+    assert contract["thresholds"]["reason"] == "none"
+    image = contract["inputs"]["image"]
+    assert (image["shape"], image["channels"], image["range"]) == (["batch", 3, SIZE, SIZE], "RGB", [0, 1])
+    assert contract["verified"]["batches"] == [1, 3]
+    assert set(contract["exporter"]) == {"onnx", "onnxscript", "onnxruntime"}
+    assert contract["provenance"]["libraries"]["torch"]
+    session = onnxruntime.InferenceSession(result.file)
+    assert [(i.name, i.shape) for i in session.get_inputs()] == [("image", ["batch", 3, SIZE, SIZE])]
+    assert [(o.name, o.shape) for o in session.get_outputs()] == [("logits", ["batch", 2])]
+
+
+@pytest.mark.parametrize("format_", list(EXPORTERS))
+def test_a_batch_size_makes_the_graph_take_that_many_faces(plain, format_, tmp_path):
+    result = run(plain, tmp_path, format=format_, batch_size=5)
+    assert result.contract["inputs"]["image"]["shape"] == [5, 3, SIZE, SIZE]
+    assert result.contract["verified"]["batches"] == [5]
+    exported = Exported(result.file)
+    assert exported.scores(image=torch.rand(5, 3, SIZE, SIZE)).isfinite().all()
+    with pytest.raises(Exception, match=r"[Gg]ot:? ?4|4 != 5|== 5|to be equal to 5"):
+        exported.scores(image=torch.rand(4, 3, SIZE, SIZE))
+
+
+@pytest.mark.parametrize("format_", list(EXPORTERS))
+def test_a_graph_with_other_scores_is_not_written(plain, format_, tmp_path, monkeypatch):
+    graph = job.graph
+
+    def of_other_weights(exporter: Exporter, model: Plain, *arguments: Any, **options: Any) -> bytes:
+        with torch.no_grad():
+            model.head.bias.add_(torch.tensor([0.0, 0.01]))
+        return graph(exporter, model, *arguments, **options)
+
+    monkeypatch.setattr(job, "graph", of_other_weights)
+    with pytest.raises(UsageError, match=r"differ from ours by up to \d\.\de-03, more than 1e-04"):
+        run(plain, tmp_path, format=format_)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_difference_that_is_no_number_is_too_large(plain, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "_logits", lambda *_: torch.full((4, 2), np.nan))
+    with pytest.raises(UsageError, match="differ from ours by up to nan"):
+        run(plain, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "format_", "reason"),
+    [
+        (Bessel, "onnx", r"No ONNX function found for <OpOverload\(op='prims.bessel_j0'"),
+        (Counting, "onnx", "data-dependent expression"),
+        (Counting, "torch-export", "data-dependent expression"),
+    ],
+)
+def test_what_cannot_be_exported_says_why_in_a_line(
+    plain, kind, format_, reason, tmp_path, monkeypatch, capsys
+):
+    folder = registered(kind, tmp_path / kind.__name__, monkeypatch)
+    assert cli.run(["export", str(folder), "--format", format_]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    with pytest.raises(UsageError, match=f"plain cannot be exported: .*{reason}"):
+        run(folder, tmp_path, format=format_)
+    assert list(Path().iterdir()) == []
+
+
+def test_what_onnx_cannot_hold_torch_may(plain, tmp_path, monkeypatch):
+    assert run(registered(Bessel, tmp_path / "b", monkeypatch), tmp_path, format="torch-export").file.exists()
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_an_absent_package_is_named_with_the_extra_that_has_it(plain, package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=rf"needs {package}.*pip install 'ffpipe\[export\]'"):
+        run(plain, tmp_path)
+    assert run(plain, tmp_path, format="torch-export").file.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"format": "tflite"}, "--format tflite: allowed are onnx, torch-export"),
+        ({"out": Path("net.pt2")}, "--out net.pt2: files of this format end in .onnx"),
+        ({"out": Path("folder.onnx")}, "is a folder"),
+        ({"out": Path("nowhere/net.onnx")}, "does not exist"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_any_work(plain, options, words, tmp_path):
+    Path("folder.onnx").mkdir()
+    with pytest.raises(UsageError, match=words):
+        run(tmp_path / "no weights are looked for", tmp_path, **options)
+
+
+def test_a_run_is_found_as_score_finds_it(plain, tmp_path):
+    said: list[str] = []
+    newest = run(None, tmp_path, format="torch-export", say=said.append)
+    assert said[0] == f"weights: {plain}, the newest in the workspace"
+    by_file = run(plain / "model.safetensors", tmp_path, format="torch-export")
+    assert newest.contract["model_id"] == by_file.contract["model_id"]
+    with pytest.raises(UsageError, match="RUN .*no such folder"):
+        run(tmp_path / "nothing", tmp_path)
+
+
+def test_the_command_prints_the_contract_as_json(plain, tmp_path, capsys):
+    code = cli.run(["export", str(plain), "--out", "net.pt2", "--format", "torch-export", "--json"])
+    said = capsys.readouterr()
+    assert code == 0
+    assert json.loads(said.out) == json.loads(Path("net.pt2.json").read_bytes())
+    assert "net.pt2: " in said.err
