@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 import pytest
 import torch
 from detector_cases import CASES
+from small_detectors import faces, settled, small
 from torch import Tensor, nn
 
 from ffpipe.models import checkpoint, create_detector, detector_info, list_detectors
@@ -28,41 +29,12 @@ ABLATIONS = [
 every_detector = pytest.mark.parametrize("name", list_detectors())
 
 
-def small(name: str, **options: object) -> Detector:
-    torch.manual_seed(0)
-    return create_detector(name, **{**CASES[name].small, **options})
-
-
-def faces(model: Detector, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Smooth random pictures and plausible statistics, different for each face."""
-    random = torch.Generator().manual_seed(seed)
-    size = model.spec.input_size
-    coarse = torch.rand(count, 3, 8, 8, generator=random)
-    images = nn.functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
-    images = (images + 0.05 * torch.randn(images.shape, generator=random)).clamp(0, 1)
-    return images, torch.randn(count, 2304, generator=random).abs() * 20
-
-
 def labels(count: int) -> Tensor:
     return torch.arange(count) % 2
 
 
 def loss_of(model: Detector, images: Tensor, sida: Tensor) -> Tensor:
     return nn.functional.cross_entropy(model(images, sida), labels(len(images)))
-
-
-def settled(model: Detector) -> Detector:
-    """In eval mode, with the running statistics of the very faces that are shown next.
-
-    Those of others, or their starting values, add up over a deep random network until it is flat or chaotic.
-    """
-    model.train()
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum = 1.0
-    with torch.no_grad():
-        model(*faces(model, 8))
-    return model.eval()
 
 
 def graph(model: Detector) -> Counter[str]:

@@ -13,9 +13,10 @@ import scipy.signal
 import scipy.stats
 import torch
 from detector_cases import CASES
+from small_detectors import faces, settled, small
 from torch import Tensor, nn
 
-from ffpipe.models import create_detector, detector_info
+from ffpipe.models import detector_info
 from ffpipe.models.detector import Detector, DetectorSpec
 from ffpipe.stages.explain import explain_face, gradcam, overlay
 from ffpipe.stages.infer import to_input
@@ -218,40 +219,18 @@ CHANGED = 0.5
 STAGES = 3
 
 
-def faces(model: Detector, count: int = 8) -> tuple[Tensor, Tensor]:
-    """Smooth random pictures, and statistics in the range of D."""
-    random = torch.Generator().manual_seed(0)
-    size = (model.spec.input_size,) * 2
-    images = nn.functional.interpolate(torch.rand(count, 3, 8, 8, generator=random), size, mode="bilinear")
-    noise = 0.05 * torch.randn(images.shape, generator=random)
-    return (images + noise).clamp(0, 1), torch.randn(count, 2304, generator=random).abs() * 20
-
-
-def settle(model: Detector, images: Tensor, sida: Tensor) -> None:
-    """Running statistics that are those of these faces, and eval mode."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum = None
-            module.reset_running_stats()
-    with torch.no_grad():
-        model.train()(images, sida)
-    model.eval()
-
-
 def overfitted(name: str) -> tuple[Detector, Tensor, Tensor]:
-    torch.manual_seed(0)
-    model = create_detector(name, **CASES[name].small).train()
-    images, sida = faces(model)
+    model = small(name).train()
+    images, sida = faces(model, 8)
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], CASES[name].rate)
     for _ in range(5):
         optimiser.zero_grad()
         nn.functional.cross_entropy(model(images, sida), torch.arange(len(images)) % 2).backward()
         optimiser.step()
-    settle(model, images, sida)
-    return model, images, sida
+    return settled(model), images, sida
 
 
-def cascade(model: Detector, images: Tensor, sida: Tensor) -> Iterator[Detector]:
+def cascade(model: Detector) -> Iterator[Detector]:
     """The network with more and more of its weights drawn anew, from the classifier down; first with none."""
     randomised, random = copy.deepcopy(model), torch.Generator().manual_seed(1)
     yield randomised
@@ -261,8 +240,7 @@ def cascade(model: Detector, images: Tensor, sida: Tensor) -> Iterator[Detector]
             for number in stage:
                 p = downwards[number]
                 p.copy_(p.mean() + p.std(correction=0) * torch.randn(p.shape, generator=random))
-        settle(randomised, images, sida)
-        yield randomised
+        yield settled(randomised)
 
 
 def rank_correlation(one: Tensor, other: Tensor) -> float:
@@ -275,7 +253,7 @@ def rank_correlation(one: Tensor, other: Tensor) -> float:
 
 def correlations(model: Detector, images: Tensor, sida: Tensor, explain: Explain) -> list[float]:
     """Mean over the faces, after each stage of randomisation."""
-    maps = [explain(network, images, sida) for network in cascade(model, images, sida)]
+    maps = [explain(network, images, sida) for network in cascade(model)]
     return [
         float(np.mean([rank_correlation(*pair) for pair in zip(maps[0], later, strict=True)]))
         for later in maps
