@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ffpipe.models.constants import constant
 from ffpipe.models.scratch import Scratch
@@ -85,12 +86,18 @@ def _half_bases(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tenso
     return bases.to(device=device, dtype=dtype), torch.tensor(by_parity).flatten().argsort().to(device)
 
 
+def _parts(whole: Tensor, dim: int) -> list[Tensor]:
+    """Views along `dim` to be written to; in an exported graph copies, lest each write scatter over the whole."""
+    views = [whole.select(dim, part) for part in range(whole.shape[dim])]
+    return [view.clone() for view in views] if torch.compiler.is_exporting() else views
+
+
 def _to_ycbcr_(planes: Tensor, dim: int, spare: Tensor | None = None) -> list[Tensor]:
     """Turns the RGB along `dim` in place into level-shifted JFIF YCbCr; returns views of Y, Cb, Cr in this order.
 
     `spare` is memory for one plane. Written in colour differences, so that the chroma of grey is exactly 0.
     """
-    red, green, blue = (planes.select(dim, channel) for channel in range(3))
+    red, green, blue = _parts(planes, dim)
     red.sub_(green)
     blue.sub_(green)
     luma = green.add_(red, alpha=0.299).add_(blue, alpha=0.114).sub_(128)
@@ -244,14 +251,20 @@ def _transform_(halves: Tensor, kept: bool) -> Tensor:
     and rounding scales with a block's contrast instead of its brightness.
     """
     bases, order = _half_bases(halves.device, halves.dtype)
-    upper, lower = halves.select(-3, 0), halves.select(-3, 1)
+    upper, lower = _parts(halves, -3)
     upper.add_(lower)
     lower.mul_(-2).add_(upper)  # upper - lower
     anchor = upper[..., :1].clone()
     upper.sub_(anchor)
+    if torch.compiler.is_exporting():
+        halves = torch.stack((upper, lower), -3)
     shape = (*halves.shape[:-3], BANDS, halves.shape[-2])
     product = scratch.take(1, (*halves.shape[:-2], BANDS // 2, halves.shape[-2]), halves) if kept else None
     coefficients = torch.matmul(bases, halves.transpose(-1, -2), out=product).view(shape)  # (...,2,32,N)
-    coefficients[..., :1, :] += BLOCK // 2 * anchor.transpose(-1, -2)
+    dc = BLOCK // 2 * anchor.transpose(-1, -2)  # (...,1,N)
+    if torch.compiler.is_exporting():
+        coefficients = coefficients + functional.pad(dc, (0, 0, 0, BANDS - 1))
+    else:
+        coefficients[..., :1, :] += dc
     zigzag = scratch.take(2, shape, halves) if kept else None
     return torch.index_select(coefficients, -2, order, out=zigzag)

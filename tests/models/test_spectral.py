@@ -71,6 +71,37 @@ def test_block_dct_leaves_its_input_alone_and_is_differentiable():
     assert image.grad[1, 2, 13, 9] == pytest.approx(slope.item(), abs=1e-3)
 
 
+class Operator(torch.nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, image):
+        return self.function(image)
+
+
+@pytest.mark.parametrize("side", [32, 136])  # few blocks are computed in float64
+@pytest.mark.parametrize(
+    "function",
+    [
+        spectral.rgb_to_ycbcr,
+        spectral.block_dct,
+        spectral.area_bands,
+        lambda x: spectral.radial_band(x, "mid"),
+    ],
+)
+def test_an_exported_operator_computes_the_same_for_any_batch_and_scatters_nothing(function, side):
+    images = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0)) * 255
+    expected = function(images)
+    program = torch.export.export(
+        Operator(function), (images[:2],), dynamic_shapes=[{0: torch.export.Dim("batch", min=1)}]
+    )
+    for count in (1, 3):
+        torch.testing.assert_close(program.module()(images[:count]), expected[:count], atol=1e-4, rtol=0)
+    operators = {str(node.target) for node in program.run_decompositions().graph.nodes}
+    assert not [name for name in operators if "scatter" in name]
+
+
 @pytest.mark.parametrize("size", [(8, 12), (7, 8)])
 def test_block_dct_refuses_broken_blocks(size):
     with pytest.raises(ValueError, match="pad_to_blocks"):
