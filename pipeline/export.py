@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.shards import write_atomic
@@ -127,14 +128,14 @@ def _checked_graph(
 
 
 def _made_up(seed: int) -> NDArray[np.uint8]:
-    """A smooth random picture with some noise, RGB uint8 of any side, as a stored crop may be."""
+    """A crop RGB uint8 of any side, with what photographs have: smooth light, less colour, and a little noise."""
     random = np.random.default_rng(seed)
     side = int(random.choice(_SIDES))
-    coarse = torch.from_numpy(random.uniform(0, 255, (1, 3, 8, 8)))
-    smooth = torch.nn.functional.interpolate(coarse, (side, side), mode="bilinear")[0].permute(1, 2, 0)
-    noisy = smooth.numpy() + random.normal(0, 6, (side, side, 3))
-    picture: NDArray[np.uint8] = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
-    return picture
+    coarse = random.uniform(50, 200, (1, 1, 8, 8)) + random.normal(0, 15, (1, 3, 8, 8))  # light and tint
+    smooth = functional.interpolate(torch.from_numpy(coarse), (side, side), mode="bilinear")[0]
+    noisy = smooth.permute(1, 2, 0).numpy() + random.normal(0, 4, (side, side, 3))
+    crop: NDArray[np.uint8] = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    return crop
 
 
 def _inputs(

@@ -30,8 +30,8 @@ def faces(model: Detector, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return images, torch.randn(count, 2304, generator=random).abs() * 20
 
 
-def settled(model: AnyDetector) -> AnyDetector:
-    """In eval mode, with the running statistics of the very faces that are shown next: `faces(model, 8)`.
+def settled(model: AnyDetector, shown: tuple[Tensor, Tensor] | None = None) -> AnyDetector:
+    """In eval mode, with the running statistics of the very faces that are shown next, by default `faces(model, 8)`.
 
     Those of others, or their starting values, add up over a deep random network until it is flat or chaotic.
     """
@@ -40,5 +40,5 @@ def settled(model: AnyDetector) -> AnyDetector:
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = 1.0
     with torch.no_grad():
-        model(*faces(model, 8))
+        model(*(shown or faces(model, 8)))
     return model.eval()

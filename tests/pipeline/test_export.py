@@ -26,10 +26,12 @@ from ffpipe.pipeline.exporters import EXPORTERS, Exporter
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.aggregate import Thresholds
 from ffpipe.stages.crop import CropSettings
+from ffpipe.stages.infer import to_input
+from ffpipe.stages.statistics import face_sida
 
 SIZE = 16
-#: Detectors of which each export is checked by default; the others are slow in sum.
-QUICK = {"sfcl-hcmf"}
+#: Detectors that are exported by default; the others are slow in sum.
+QUICK = {"sfcl-hcmf", "meso4", "sida-linear"}
 EXPORTS = [
     pytest.param(name, format_, marks=[] if name in QUICK else pytest.mark.slow, id=f"{name}-{format_}")
     for name in CASES
@@ -82,6 +84,14 @@ def saved(folder: Path, model: Detector, name: str) -> Path:
     return folder
 
 
+def shown(model: Detector) -> tuple[Tensor, Tensor]:
+    """The faces that the check shows, and others."""
+    crops = [job._made_up(seed) for seed in range(4)]
+    own = torch.stack([to_input(crop, model.spec.input_size) for crop in crops])
+    images, sida = faces(model, 8)
+    return torch.cat((images, own)), torch.cat((sida, torch.from_numpy(face_sida(crops))))
+
+
 @pytest.fixture
 def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a run of the plain network; the working folder is another one."""
@@ -120,7 +130,8 @@ class Exported:
 
 @pytest.mark.parametrize(("name", "format_"), EXPORTS)
 def test_an_exported_detector_gives_our_scores_for_any_number_of_faces(name, format_, tmp_path):
-    folder = saved(tmp_path / "run", settled(small(name)), name)
+    model = small(name)
+    folder = saved(tmp_path / "run", settled(model, shown(model)), name)
     out = tmp_path / f"net{EXPORTERS[format_].suffix}"
     contract = run(folder, tmp_path, format=format_, out=out).contract
     model = checkpoint.load(folder).model

@@ -180,10 +180,13 @@ def test_a_layer_that_does_not_run_or_runs_twice_has_no_one_map(model):
         gradcam(model, pictures(1), layer="idle")
 
 
-def test_a_detector_without_maps_says_so(model):
-    model.spec = DetectorSpec(name="flat", summary="", paper="", input_size=SIZE)
-    with pytest.raises(ValueError, match="flat looks at no map of the face"):
-        gradcam(model, pictures(1))
+@pytest.mark.parametrize("name", [name for name in CASES if not detector_info(name).gradcam_layers])
+def test_a_detector_without_maps_says_so(name):
+    model = small(name).eval()
+    with pytest.raises(ValueError, match=f"{name} looks at no map of the face"):
+        gradcam(model, *faces(model, 1))
+    with pytest.raises(ValueError, match=f"{name} has no layer 'x'; its maps are: none"):
+        gradcam(model, *faces(model, 1), layer="x")
 
 
 def test_train_mode_and_numbers_that_are_none_are_refused(model):
