@@ -16,6 +16,7 @@ from torch.nn import functional
 from ffpipe.models.detector import LABELS, Detector
 from ffpipe.stages.arithmetic import REFERENCE
 from ffpipe.stages.infer import Image, Loaded, Vector, to_input
+from ffpipe.stages.window import Fit, laid_back
 
 HeatMap = NDArray[np.float32]
 Target = Literal["real", "fake"]
@@ -62,17 +63,25 @@ def gradcam(
 
 
 def explain_face(
-    loaded: Loaded, crop: Image, sida: Vector, layer: str | None = None, target: Target = "fake"
+    loaded: Loaded,
+    crop: Image,
+    sida: Vector,
+    layer: str | None = None,
+    target: Target = "fake",
+    fit: Fit = "resize",
 ) -> HeatMap:
     """`gradcam` of a stored crop, RGB uint8 (H,W,3), and its D (2304,): (H,W) in [0,1], lying on the crop.
 
-    The network sees the pixels that scoring shows it. Raises what `gradcam` and `to_input` raise.
+    The network sees the pixels that scoring shows it, by the same `fit`; pixels that it does not see are 0. Raises
+    what `gradcam` and `to_input` raise.
     """
     model = loaded.model
     device = next(model.parameters()).device
-    image = to_input(crop, model.spec.input_size)[None].to(device)
+    image = to_input(crop, model.spec.input_size, fit)[None].to(device)
     given = torch.tensor(sida, dtype=torch.float32, device=device)[None] if model.spec.needs_sida else None
     heat = gradcam(model, image, given, layer, target)
+    if fit == "crop":
+        return laid_back(heat[0].cpu().numpy(), crop.shape[:2])
     onto_crop: HeatMap = _resized(heat[:, None], crop.shape[:2])[0, 0].clamp(0, 1).cpu().numpy()
     return onto_crop
 

@@ -20,14 +20,29 @@ def window(image: Image, size: int, place: Place = CENTRE) -> Image:
 
     A side shorter than `size` is padded evenly on both ends with its edge pixels, whatever the place.
     """
-    (down, across), (height, width) = place, image.shape[:2]
-    rows, columns = _span(height, size, down), _span(width, size, across)
-    seen: Image = image[rows[:, None], columns]
+    rows, columns = _spans(image.shape[:2], size, place)
+    height, width = image.shape[:2]
+    seen: Image = image[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
     return seen
 
 
-def _span(side: int, size: int, place: float) -> NDArray[np.intp]:
-    """The pixels of one axis that a window shows; what lies outside is the nearest pixel inside."""
-    free = side - size
-    first = min(int(place * (free + 1)), free) if free > 0 else free // 2
-    return np.arange(first, first + size).clip(0, side - 1)
+def laid_back(
+    values: NDArray[np.float32], shape: tuple[int, int], place: Place = CENTRE
+) -> NDArray[np.float32]:
+    """What belongs to the pixels of a window (size, size), on the image (H, W) it was cut from; 0 outside of it."""
+    rows, columns = _spans(shape, len(values), place)
+    row_seen = (rows >= 0) & (rows < shape[0])
+    column_seen = (columns >= 0) & (columns < shape[1])
+    whole = np.zeros(shape, np.float32)
+    whole[rows[row_seen][:, None], columns[column_seen]] = values[row_seen][:, column_seen]
+    return whole
+
+
+def _spans(shape: tuple[int, ...], size: int, place: Place) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns that a window shows; where the image is smaller, some lie outside of it."""
+    starts = []
+    for side, where in zip(shape, place, strict=True):
+        free = side - size
+        starts.append(min(int(where * (free + 1)), free) if free > 0 else free // 2)
+    rows, columns = (np.arange(first, first + size) for first in starts)
+    return rows, columns

@@ -124,6 +124,20 @@ def test_the_map_of_a_face_lies_on_its_crop_whatever_the_sides():
     assert max(heat[:8].max(), heat[48:].max(), heat[:, :80].max()) < 0.05
 
 
+def test_the_map_of_a_whole_image_lies_on_the_window_that_is_scored():
+    image = red_at(40, 48, height=120, width=100)  # the window is rows 28 to 92, columns 18 to 82
+    model, d = SimpleNamespace(model=RedPatch().eval()), np.zeros(2304, np.float32)
+    heat = explain_face(model, image, d, fit="crop")
+    assert heat.shape == (120, 100)
+    assert heat[48:56, 40:48].max() == 1
+    seen = np.zeros(heat.shape, bool)
+    seen[28:92, 18:82] = True
+    assert not heat[~seen].any()
+    assert np.array_equal(
+        heat[28:92, 18:82], gradcam(model.model, to_input(image, 64, "crop")[None])[0].numpy()
+    )
+
+
 def test_nothing_that_speaks_for_the_target_leaves_the_map_at_zero():
     grey = torch.full((1, 3, 64, 64), 0.5)
     assert gradcam(RedPatch().eval(), grey).abs().max() == 0

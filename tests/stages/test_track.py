@@ -145,7 +145,7 @@ detections = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(detections, max_size=8), st.sampled_from([0.04, 0.3, 2.0]))
 def test_every_detection_is_used_once_and_no_track_twice_a_frame(frames, step):
     tracker = Tracker()
@@ -162,7 +162,7 @@ def test_every_detection_is_used_once_and_no_track_twice_a_frame(frames, step):
         assert numbers == sorted(set(numbers))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(detections, max_size=6), st.randoms(use_true_random=False))
 def test_the_order_of_detections_changes_nothing(frames, random):
     shuffled = [random.sample(found, len(found)) for found in frames]

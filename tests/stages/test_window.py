@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffpipe.stages.window import window
+from ffpipe.stages.window import CENTRE, laid_back, window
 
 
 def photo(height: int, width: int) -> np.ndarray:
@@ -33,3 +34,14 @@ def test_the_window_s_place_is_the_centre_unless_drawn():
     assert np.array_equal(window(image, 4, (0, 0)), image[:4, :4])
     assert np.array_equal(window(image, 4, (1, 1)), image[-4:, -4:])
     assert not np.shares_memory(window(image, 4), image)
+
+
+@pytest.mark.parametrize("shape", [(9, 12), (3, 12), (12, 3), (2, 3), (5, 5)])
+@pytest.mark.parametrize("place", [CENTRE, (0.0, 1.0)])
+def test_what_belongs_to_a_window_comes_back_to_its_pixels(shape, place):
+    numbers = np.arange(1, shape[0] * shape[1] + 1, dtype=np.float32).reshape(shape)
+    seen = window(np.repeat(numbers[..., None].astype(np.uint8), 3, 2), 5, place)[..., 0]
+    back = laid_back(seen.astype(np.float32), shape, place)
+    shown = back > 0
+    assert np.array_equal(back[shown], numbers[shown])
+    assert set(back[shown]) == set(np.unique(seen)), "every pixel that was seen, and no other"
