@@ -27,6 +27,7 @@ from media import recompress
 
 from ffpipe.models import create_detector, detector_info, list_detectors
 
+QUALITIES = (23, 40)
 CLIPS = (
     "real/hamilton_short.mp4",
     "real/retalking_face1.mp4",
@@ -55,9 +56,6 @@ def ffpipe(*words: str, workspace: Path) -> tuple[Any, float]:
     return json.loads(done.stdout), time.perf_counter() - began
 
 
-QUALITIES = (23, 40)
-
-
 def reencode(source: Path, target: Path) -> None:
     """The same tree at every quality: its clips lie in `<quality>/videos/` of each method."""
     for clip in sorted(source.rglob("videos/*.mp4")):
@@ -83,7 +81,7 @@ def row(name: str, workspace: Path, clips: list[str], finished: dict[str, str]) 
     faces = counts["real_faces"] * counts["draws"]["real"] + counts["fake_faces"] * counts["draws"]["fake"]
     frame = trained["metrics"]["validation"]["frame"] or {"auc": None}
     out = workspace / f"{name}.parquet"
-    rows, scoring = ffpipe(
+    report, scoring = ffpipe(
         "score",
         *clips,
         "--weights",
@@ -94,7 +92,9 @@ def row(name: str, workspace: Path, clips: list[str], finished: dict[str, str]) 
         str(out),
         workspace=workspace,
     )
-    ended = ", ".join(f"{count} {status}" for status, count in Counter(r["status"] for r in rows).items())
+    ended = ", ".join(
+        f"{count} {status}" for status, count in Counter(r["status"] for r in report["rows"]).items()
+    )
     options = json.loads((Path(trained["model"]) / "config.json").read_text())["options"]
     size = sum(p.numel() for p in create_detector(name, None, **options).parameters())
     area = "-" if frame["auc"] is None else f"{frame['auc']:.3f}"

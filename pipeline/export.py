@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.shards import write_atomic
-from ffpipe.models.detector import LABELS, DetectorSpec
+from ffpipe.models.detector import LABELS
 from ffpipe.pipeline import provenance
 from ffpipe.pipeline.exporters import EXPORTERS, OUTPUT, Exporter, Inputs, Runner, graph
 from ffpipe.pipeline.output import Say
@@ -26,6 +26,7 @@ from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.arithmetic import REFERENCE
 from ffpipe.stages.infer import Scorer, probability, to_input
 from ffpipe.stages.statistics import face_sida
+from ffpipe.stages.window import Fit
 
 #: Largest difference of a score, on faces of the check, with which a file is written.
 TOLERANCE = 1e-4
@@ -33,6 +34,11 @@ TOLERANCE = 1e-4
 LOGIT_TOLERANCE = 1e-3
 #: Batches that a graph for any number of faces is checked with.
 _CHECKED = (1, 3)
+#: What the one who runs the file does to make an input of a crop.
+_FITS: dict[Fit, str] = {
+    "resize": "the whole crop resized to the input's size, bilinear with antialiasing",
+    "crop": "the middle of the picture at its own resolution, padded with its edge pixels where it is smaller",
+}
 #: Digits of the weights' hash in the name that a file has by default.
 _NAME_DIGITS = 12
 #: Side in pixels of the made-up crops of the check.
@@ -109,10 +115,10 @@ def _checked_graph(
     crops = [_made_up(seed) for seed in range(sum(batches))]
     sida = face_sida(crops)
     try:
-        ours = Scorer(weights.loaded, batch_size=max(batches)).score(crops, sida)
+        ours = Scorer(weights.loaded, batch_size=max(batches), fit=weights.crop.fit).score(crops, sida)
     except FloatingPointError as error:
         raise UsageError(f"{weights.name} cannot be exported: {error}") from None
-    faces = _inputs(model.spec, crops, sida)
+    faces = _inputs(weights, crops, sida)
     example = {name: value[: batch_size or 2] for name, value in faces.items()}
     content = graph(exporter, model, example, dynamic=batch_size is None)
     theirs = _logits(exporter.decode(content), faces, batches)
@@ -138,10 +144,9 @@ def _made_up(seed: int) -> NDArray[np.uint8]:
     return crop
 
 
-def _inputs(
-    spec: DetectorSpec, crops: list[NDArray[np.uint8]], sida: NDArray[np.float32]
-) -> dict[str, Tensor]:
-    image = torch.stack([to_input(crop, spec.input_size) for crop in crops])
+def _inputs(weights: Weights, crops: list[NDArray[np.uint8]], sida: NDArray[np.float32]) -> dict[str, Tensor]:
+    spec = weights.loaded.model.spec
+    image = torch.stack([to_input(crop, spec.input_size, weights.crop.fit) for crop in crops])
     return {"image": image, "sida": torch.from_numpy(sida)} if spec.needs_sida else {"image": image}
 
 
@@ -171,6 +176,7 @@ def _contract(
         **{key: value for key, value in config["input"].items() if key != "needs_sida"},
         "shape": [rows, 3, spec.input_size, spec.input_size],
         "dtype": "float32",
+        "fit": _FITS[weights.crop.fit],
         "normalised": "inside the graph, by mean and std",
     }
     sida = {

@@ -178,7 +178,7 @@ def score(
     """
     if out is not None:
         tables.check_output(out)
-    directory = choose_run(config.weights, workspace, say)
+    directory = choose_run(config.weights, workspace, say, "--weights")
     weights = Weights.load(directory)
     kind = weights.inputs(config.kind).kind
     accepted = weights.accepts(kind, config.accept_crops)

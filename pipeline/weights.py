@@ -79,7 +79,7 @@ class Weights:
         return f"margin {self.crop.margin:g}, fingerprint {self.crop.fingerprint()}"
 
 
-def find_run(given: str | Path, workspace: Workspace, option: str = "run") -> Path:
+def find_run(given: str | Path, workspace: Workspace, option: str = "RUN") -> Path:
     """The folder of a trained model: given as such, by the weights file in it, or as MODEL/RUN in the workspace.
 
     Raises UsageError, naming the command-line `option` and the runs that there are.
@@ -95,9 +95,9 @@ def find_run(given: str | Path, workspace: Workspace, option: str = "run") -> Pa
     )
 
 
-def choose_run(given: str | Path | None, workspace: Workspace, say: Say) -> Path:
+def choose_run(given: str | Path | None, workspace: Workspace, say: Say, option: str = "RUN") -> Path:
     """`find_run`, or the workspace's newest model where none was given; says which. Raises UsageError."""
-    directory = find_run(given, workspace, "--weights") if given else workspace.newest_model()
+    directory = find_run(given, workspace, option) if given else workspace.newest_model()
     say(f"weights: {directory}" + ("" if given else ", the newest in the workspace"))
     return directory
 

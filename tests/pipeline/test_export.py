@@ -72,9 +72,8 @@ class Counting(Plain):
         return pooled + torch.ones(int(pooled.sum() * 100)).sum()
 
 
-def saved(folder: Path, model: Detector, name: str) -> Path:
+def saved(folder: Path, model: Detector, name: str, crop: CropSettings = CropSettings()) -> Path:  # noqa: B008
     """A model folder as training leaves it."""
-    crop = CropSettings()
     facts = {
         "crop": asdict(crop),
         "crop_fingerprint": crop.fingerprint(),
@@ -106,7 +105,7 @@ def registered(kind: type[Plain], folder: Path, monkeypatch: pytest.MonkeyPatch)
     return saved(folder, kind(), "plain")
 
 
-def run(folder: Path | None, tmp_path: Path, **options: Any) -> job.ExportResult:
+def run(folder: Path | str | None, tmp_path: Path, **options: Any) -> job.ExportResult:
     return job.export(folder, Workspace(tmp_path / "ws"), **{"say": [].append, **options})
 
 
@@ -163,12 +162,20 @@ def test_the_contract_says_how_to_use_the_file(plain, tmp_path):
     assert contract["thresholds"]["reason"] == "none"
     image = contract["inputs"]["image"]
     assert (image["shape"], image["channels"], image["range"]) == (["batch", 3, SIZE, SIZE], "RGB", [0, 1])
+    assert image["fit"].startswith("the whole crop resized")
     assert contract["verified"]["batches"] == [1, 3]
     assert set(contract["exporter"]) == {"onnx", "onnxscript", "onnxruntime"}
     assert contract["provenance"]["libraries"]["torch"]
     session = onnxruntime.InferenceSession(result.file)
     assert [(i.name, i.shape) for i in session.get_inputs()] == [("image", ["batch", 3, SIZE, SIZE])]
     assert [(o.name, o.shape) for o in session.get_outputs()] == [("logits", ["batch", 2])]
+
+
+def test_weights_of_whole_images_are_checked_on_windows(plain, tmp_path):
+    whole = saved(tmp_path / "whole", checkpoint.load(plain).model, "plain", CropSettings(kind="whole"))
+    contract = run(whole, tmp_path).contract
+    assert contract["inputs"]["image"]["fit"].startswith("the middle of the picture")
+    assert contract["crop"]["kind"] == "whole"
 
 
 @pytest.mark.parametrize("format_", list(EXPORTERS))
@@ -256,9 +263,9 @@ def test_a_run_is_found_as_score_finds_it(plain, tmp_path):
     said: list[str] = []
     newest = run(None, tmp_path, format="torch-export", say=said.append)
     assert said[0] == f"weights: {plain}, the newest in the workspace"
-    by_file = run(plain / "model.safetensors", tmp_path, format="torch-export")
-    assert newest.contract["model_id"] == by_file.contract["model_id"]
-    with pytest.raises(UsageError, match="RUN .*no such folder"):
+    for given in (plain / "model.safetensors", "plain/run"):
+        assert run(given, tmp_path, format="torch-export").contract["model_id"] == newest.contract["model_id"]
+    with pytest.raises(UsageError, match="RUN .*nothing: no such folder or run; .* one of plain/run in"):
         run(tmp_path / "nothing", tmp_path)
 
 
