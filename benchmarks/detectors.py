@@ -65,11 +65,15 @@ def reencode(source: Path, target: Path) -> None:
             recompress(clip, copy, quality)
 
 
+def teacher_of(name: str) -> str | None:
+    """The detector that a student learns from; None for those that learn from labels alone."""
+    return name.removesuffix("-kd") if "knowledge" in detector_info(name).options else None
+
+
 def material(name: str, finished: dict[str, str]) -> list[str]:
-    """What a detector learns from: c23, or for a student c40 and the finished run of its kind on c23."""
-    if "knowledge" not in detector_info(name).options:
-        return ["--quality", "c23"]
-    return ["--quality", "c40", "--teacher", finished[name.removesuffix("-kd")]]
+    """What a detector learns from: c23, or for a student c40 and the finished run of its teacher on c23."""
+    teacher = teacher_of(name)
+    return ["--quality", "c40", "--teacher", finished[teacher]] if teacher else ["--quality", "c23"]
 
 
 def row(name: str, workspace: Path, clips: list[str], finished: dict[str, str]) -> str:
@@ -110,14 +114,22 @@ def main() -> None:
     )
     data = Path(os.environ.get("FFPIPE_TEST_DATA", "."))
     parser.add_argument("models", nargs="*", default=list_detectors(), metavar="MODEL")
-    parser.add_argument("--source", type=Path, default=data / "ffpp-sample")
+    parser.add_argument("--source", type=Path)
     parser.add_argument("--clips", nargs="*", default=[str(data / clip) for clip in CLIPS])
     given = parser.parse_args()
-    if not given.source.is_dir():
-        parser.error(f"{given.source} is no folder: set $FFPIPE_TEST_DATA, or give --source and --clips")
+    source = given.source or data / "ffpp-sample"
+    if not source.is_dir():
+        if given.source:
+            parser.error(f"{source} is no folder")
+        print("skipped: needs real clips in $FFPIPE_TEST_DATA, or --source and --clips")
+        return
+    for name in given.models:
+        teacher = teacher_of(name)
+        if teacher and teacher not in given.models[: given.models.index(name)]:
+            parser.error(f"{name} learns from {teacher}, which has to stand before it")
     with tempfile.TemporaryDirectory() as folder:
         workspace, finished = Path(folder), {}
-        reencode(given.source, Path(folder) / "pairs")
+        reencode(source, Path(folder) / "pairs")
         ffpipe("extract", str(Path(folder) / "pairs"), workspace=workspace)
         titles = ("M param.", "faces/s", "first", "last", "AUC", "train s", "score s")
         print(

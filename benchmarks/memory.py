@@ -2,8 +2,9 @@
 
 Computed means: the tensors that autograd keeps for the backward pass under bfloat16 autocast are counted on the CPU
 in batches of 2 and 4, carried on linearly to the paper's batch, and added to weights, gradients and the optimiser's
-moments in float32. A GPU's workspaces and fragmentation come on top. `fits` is the largest batch within 24 GB less a
-tenth; what is missing to the paper's batch comes from `--accumulate`.
+moments in float32. A student's step includes a teacher of its own size. A GPU's workspaces and fragmentation come on
+top. `fits` is the largest batch within 24 GB less a tenth; what is missing to the paper's batch comes from
+`--accumulate`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from ffpipe.models import create_detector, list_detectors
 from ffpipe.models.detector import Detector
+from ffpipe.models.distillation import Distillation
 from ffpipe.models.sida import SIDA_SIZE
 from ffpipe.pipeline.optimisation import make_optimiser
 from ffpipe.pipeline.recipe_book import RECIPES
@@ -32,9 +34,27 @@ def inputs(model: Detector, batch: int, device: str) -> tuple[Tensor, Tensor]:
     return torch.rand(batch, 3, size, size, device=device), torch.rand(batch, SIDA_SIZE, device=device)
 
 
-def kept_bytes(model: Detector, batch: int) -> int:
+def teacher_of(model: Detector, recipe: Recipe) -> Distillation | None:
+    """The lessons of a detector that is made to be taught, by a random teacher of its own kind and size."""
+    if "knowledge" not in model.spec.options:
+        return None
+    knowledge = model.spec.resolve(recipe.options)["knowledge"]
+    teacher = create_detector(model.spec.name.removesuffix("-kd"), None, input_size=model.spec.input_size)
+    return Distillation(teacher, model, str(knowledge))
+
+
+def loss_of(model: Detector, lessons: Distillation | None, image: Tensor, d: Tensor) -> Tensor:
+    """The loss of a batch, whose classes alternate; a teacher sees the same faces."""
+    label = torch.arange(len(image), device=image.device) % 2
+    if lessons is None:
+        return functional.cross_entropy(model(image, d).float(), label)
+    return lessons.loss(model, image, None, label, image, None).total
+
+
+def kept_bytes(model: Detector, lessons: Distillation | None, batch: int) -> int:
     """Bytes of what the backward pass of one batch needs, parameters and buffers apart."""
-    own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
+    networks = [model] if lessons is None else [model, lessons.teacher]
+    own = {t.untyped_storage().data_ptr() for n in networks for t in (*n.parameters(), *n.buffers())}
     seen: dict[int, tuple[Tensor, int]] = {}  # held, so that no address is used twice
 
     def keep(tensor: Tensor) -> Tensor:
@@ -44,28 +64,33 @@ def kept_bytes(model: Detector, batch: int) -> int:
         return tensor
 
     with saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16):
-        loss = functional.cross_entropy(model(*inputs(model, batch, "cpu")).float(), torch.arange(batch) % 2)
+        loss = loss_of(model, lessons, *inputs(model, batch, "cpu"))
     total = sum(size for _, size in seen.values())
     del loss
     return total
 
 
-def fixed_bytes(model: Detector, recipe: Recipe) -> int:
-    """Weights, and gradients and moments of those that train, in float32."""
+def fixed_bytes(model: Detector, lessons: Distillation | None, recipe: Recipe) -> int:
+    """Weights, the teacher's too, and gradients and moments of those that train, in float32."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return 4 * (sum(p.numel() for p in model.parameters()) + trained * (1 + MOMENTS[recipe.optimiser]))
+    weights = sum(p.numel() for p in model.parameters())
+    if lessons is not None:
+        weights += sum(p.numel() for p in lessons.teacher.parameters())
+    return 4 * (weights + trained * (1 + MOMENTS[recipe.optimiser]))
 
 
-def measured(model: Detector, recipe: Recipe) -> int:
+def measured(model: Detector, lessons: Distillation | None, recipe: Recipe) -> int:
     """Highest memory that a step on the GPU allocated."""
     model = model.cuda().train()
+    if lessons is not None:
+        lessons.teacher.cuda()
     optimiser = make_optimiser(recipe.optimiser, model.parameters(), 1e-4, 0.0, recipe.momentum)
     image, d = inputs(model, recipe.batch_size, "cuda")
     torch.cuda.reset_peak_memory_stats()
     for _ in range(2):
         with torch.autocast("cuda", torch.bfloat16):
-            logits = model(image, d)
-        functional.cross_entropy(logits.float(), torch.arange(len(image), device="cuda") % 2).backward()
+            loss = loss_of(model, lessons, image, d)
+        loss.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
     return torch.cuda.max_memory_allocated()
@@ -83,12 +108,13 @@ def main() -> None:
     for name in given.models:
         recipe = RECIPES[name][0]
         model = create_detector(name, None, **recipe.options).train()
-        fixed = fixed_bytes(model, recipe)
-        two, four = kept_bytes(model, 2), kept_bytes(model, 4)
+        lessons = teacher_of(model, recipe)
+        fixed = fixed_bytes(model, lessons, recipe)
+        two, four = (kept_bytes(model, lessons, batch) for batch in (2, 4))
         each = (four - two) / 2
         total = fixed + two + (recipe.batch_size - 2) * each
         fits = int(2 + (ROOM - fixed - two) / each) if each else recipe.batch_size
-        found = f"{measured(model, recipe) / GIB:9.2f}" if torch.cuda.is_available() else "        -"
+        found = f"{measured(model, lessons, recipe) / GIB:9.2f}" if torch.cuda.is_available() else "        -"
         print(
             f"{name:18}{recipe.batch_size:6}{fixed / GIB:11.2f}{each / GIB:11.3f}{total / GIB:11.2f}{fits:7}{found}",
             flush=True,

@@ -3,7 +3,8 @@
 All ways are run in turn in every round (`stages.tuning`, as a training run does it to choose what `score` uses); the
 ratio is to eager float32, and the star marks the fastest within the tolerance. Networks have random weights with
 running statistics of the very images, so that a difference of scores is only a hint of a trained network's.
-`--compile` adds torch.compile of the fastest one, with the seconds that compiling took.
+`--compile` adds torch.compile of the fastest one, with the seconds that compiling took and the faces that make up for
+them; compiling is nothing that `score` does.
 Needs torch, torchvision, timm and NumPy alone; runs on the GPU where there is one.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +21,7 @@ from torch.nn import functional
 from ffpipe.models import create_detector, list_detectors
 from ffpipe.models.detector import Detector
 from ffpipe.models.sida import SIDA_SIZE
-from ffpipe.stages.arithmetic import ARITHMETICS, Arithmetic
+from ffpipe.stages.arithmetic import ARITHMETICS, REFERENCE, Arithmetic
 from ffpipe.stages.tuning import TOLERANCE, Inputs, fastest, try_all
 
 
@@ -47,20 +49,41 @@ def build(name: str, inputs: list[Inputs], device: torch.device) -> Detector:
     return model.eval()
 
 
-def compiled(
-    model: Detector, inputs: list[Inputs], device: torch.device, way: Arithmetic
-) -> tuple[float, float]:
-    """Seconds that compiling takes, and seconds an image afterwards."""
+class Compiled(NamedTuple):
+    """Seconds that compiling takes, seconds an image afterwards, and the largest difference of a score."""
+
+    once: float
+    seconds: float
+    difference: float
+
+    def worth(self, eager: float) -> str:
+        """The images from which on compiling has gained time over `eager` seconds an image."""
+        if self.seconds >= eager:
+            return "never gains"
+        return f"gains from {self.once / (eager - self.seconds):,.0f} images on"
+
+
+def compiled(model: Detector, inputs: list[Inputs], device: torch.device, way: Arithmetic) -> Compiled:
+    """torch.compile of a network in an arithmetic, beside eager float32."""
+    given = [(image.to(device), d if d is None else d.to(device)) for image, d in inputs]
+    with torch.inference_mode(), REFERENCE.active(device):
+        exact = score_of(model(*given[0]))
     way.arrange(model)
     run = torch.compile(model, dynamic=False)
-    given = [(way.images(image.to(device)), d if d is None else d.to(device)) for image, d in inputs]
     times = []
     with torch.inference_mode(), way.active(device):
         for image, d in [given[0], *given, *given]:
             began = time.perf_counter()
-            float(run(image, d).sum())
+            scores = score_of(run(way.images(image), d))
             times.append(time.perf_counter() - began)
-    return times[0], min(times[1:]) / len(given[0][0])
+            if len(times) == 1:
+                difference = float((scores - exact).abs().max())
+    return Compiled(times[0], min(times[1:]) / len(given[0][0]), difference)
+
+
+def score_of(logits: Tensor) -> Tensor:
+    """Scores (B,) of logits (B,2), on the CPU, so that they are waited for."""
+    return logits.double().softmax(1)[:, 1].cpu()
 
 
 def main() -> None:
@@ -93,10 +116,11 @@ def main() -> None:
                 flush=True,
             )
         if given.compile:
-            took, seconds = compiled(model, inputs, device, Arithmetic.parse(best.arithmetic))
-            label = f"… compiled in {took:.0f} s"
+            found = compiled(model, inputs, device, Arithmetic.parse(best.arithmetic))
+            label = f"… compiled in {found.once:.0f} s"
             print(
-                f"{name:18}{size:6}  {label:26}{1 / seconds:10.2f}{trials[0].seconds / seconds:8.2f}",
+                f"{name:18}{size:6}  {label:26}{1 / found.seconds:10.2f}{trials[0].seconds / found.seconds:8.2f}"
+                f"{found.difference:12.1e}  {found.worth(best.seconds)}",
                 flush=True,
             )
 

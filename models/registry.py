@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from ffpipe.models.detector import Detector, DetectorSpec
 from ffpipe.models.errors import PretrainedError
+from ffpipe.models.pretrained import TIMM_WEIGHTS
 
 _DETECTORS: dict[str, type[Detector]] = {}
 
@@ -41,13 +42,18 @@ def detector_info(name: str) -> DetectorSpec:
 def create_detector(name: str, pretrained: str | Path | None = None, **options: object) -> Detector:
     """Build a detector.
 
-    `pretrained`: None for random weights, "imagenet" for timm's own, else a local safetensors file of the backbone.
+    `pretrained`: None for random weights, one of `spec.pretrained` for timm's own, else a local safetensors file of
+    the backbone.
     ValueError for an unknown name, option or value, saying what is allowed; PretrainedError (a ValueError) where
     pretrained weights cannot be had or do not fit, or the detector has no backbone to take them.
     """
     cls = _find(name)
     if pretrained is not None and not cls.spec.pretrained:
         raise PretrainedError(f"{name} has no backbone that takes pretrained weights: --pretrained none")
+    if pretrained in TIMM_WEIGHTS and pretrained not in cls.spec.pretrained:
+        raise PretrainedError(
+            f"--pretrained {pretrained}: published weights of {name} are {', '.join(cls.spec.pretrained)}"
+        )
     resolved = cls.spec.resolve(options)
     return cls(pretrained=pretrained, **resolved)
 

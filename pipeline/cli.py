@@ -17,7 +17,7 @@ import ffpipe
 from ffpipe.manifests.errors import FfpipeError, StorageError, UsageError
 from ffpipe.pipeline import environment, output
 from ffpipe.pipeline.commands import configured
-from ffpipe.pipeline.config import EvaluateConfig, ExtractConfig, ScoreConfig, TrainConfig
+from ffpipe.pipeline.config import EvaluateConfig, ExportConfig, ExtractConfig, ScoreConfig, TrainConfig
 from ffpipe.pipeline.output import Progress, print_verdicts
 from ffpipe.pipeline.workspace import Workspace
 
@@ -186,7 +186,9 @@ def evaluate(
 
 
 @app.command()
+@configured(ExportConfig)
 def export(
+    settings: ExportConfig,
     run: Annotated[
         str | None,
         typer.Argument(
@@ -195,13 +197,9 @@ def export(
             show_default=False,
         ),
     ] = None,
-    format_: Annotated[str, typer.Option("--format", help="onnx, or torch-export.")] = "onnx",
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="File: .onnx, or .pt2 for torch-export.", metavar="FILE"),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Faces a call. [default: any number]", show_default=False)
     ] = None,
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
@@ -212,9 +210,7 @@ def export(
     """
     from ffpipe.pipeline import export as job
 
-    result = job.export(
-        run, Workspace.find(workspace), format=format_, out=out, batch_size=batch_size, say=say
-    )
+    result = job.export(run, settings, Workspace.find(workspace), out, say)
     if json_output:
         typer.echo(json.dumps(result.contract))
     return 0

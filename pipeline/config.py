@@ -80,7 +80,7 @@ def _read_toml(path: Path, section: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--config {path}: not valid TOML: {error}") from None
     name = section.removesuffix("Config").lower()
-    jobs = {"extract", "train", "score", "evaluate"}
+    jobs = {"extract", "train", "score", "evaluate", "export"}
     if jobs & content.keys():
         unknown = content.keys() - jobs
         if unknown:
@@ -383,3 +383,12 @@ class EvaluateConfig(JobConfig):
     accept_crops: bool = Field(
         default=False, description="Score pictures that were cut with other settings than the weights'."
     )
+
+
+class ExportConfig(JobConfig):
+    """Settings of `ffpipe export`."""
+
+    format: Literal["onnx", "torch-export"] = Field(
+        default="onnx", description="ONNX, or a torch.export program."
+    )
+    batch_size: int | None = Field(default=None, ge=1, description="Faces a call. Default: any number.")

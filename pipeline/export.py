@@ -19,6 +19,7 @@ from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.models.detector import LABELS
 from ffpipe.pipeline import provenance
+from ffpipe.pipeline.config import ExportConfig
 from ffpipe.pipeline.exporters import EXPORTERS, OUTPUT, Exporter, Inputs, Runner, graph
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.weights import Weights, choose_run
@@ -55,22 +56,16 @@ class ExportResult:
 
 
 def export(
-    run: str | Path | None,
-    workspace: Workspace,
-    *,
-    format: str = "onnx",  # noqa: A002 - the option's name
-    out: Path | None = None,
-    batch_size: int | None = None,
-    say: Say,
+    run: str | Path | None, config: ExportConfig, workspace: Workspace, out: Path | None, say: Say
 ) -> ExportResult:
     """Write the network of a model folder (by default the workspace's newest) for another runtime.
 
     The graph takes `image`, float32 RGB (B,3,S,S) in [0,1], and where the detector needs them the statistics `sida`
-    (B,2304), and puts out `logits` (B,2); B is any number, or `batch_size`. A JSON file beside it has the contract.
-    Raises UsageError for a format, file or model that cannot be used, a network that cannot be exported, and scores
+    (B,2304), and puts out `logits` (B,2); B is any number, or the `batch_size`. A JSON file beside it has the contract.
+    Raises UsageError for a file or model that cannot be used, a network that cannot be exported, and scores
     that differ from ours by more than is allowed; StorageError where writing fails. Nothing is written then.
     """
-    exporter = _exporter(format)
+    exporter = EXPORTERS[config.format]
     if out is not None:
         _check_output(out, exporter)
     exporter.require()
@@ -78,9 +73,8 @@ def export(
     place = out or Path(
         f"{weights.loaded.config['detector']}-{weights.model_id[:_NAME_DIGITS]}{exporter.suffix}"
     )
-    content, measured = _checked_graph(weights, exporter, batch_size)
-    settings = {"format": format, "batch_size": batch_size}
-    contract = _contract(weights, settings, place, content, measured)
+    content, measured = _checked_graph(weights, exporter, config.batch_size)
+    contract = _contract(weights, config, place, content, measured)
     beside = place.with_name(f"{place.name}.json")
     write_atomic(place, content)
     write_atomic(beside, (json.dumps(contract, indent=2) + "\n").encode())
@@ -89,12 +83,6 @@ def export(
         f"its contract is {beside.name}"
     )
     return ExportResult(place, beside, contract)
-
-
-def _exporter(name: str) -> Exporter:
-    if name not in EXPORTERS:
-        raise UsageError(f"--format {name}: allowed are {', '.join(EXPORTERS)}")
-    return EXPORTERS[name]
 
 
 def _check_output(out: Path, exporter: Exporter) -> None:
@@ -168,10 +156,10 @@ def _compare(ours: NDArray[np.float32], theirs: Tensor) -> dict[str, float]:
 
 
 def _contract(
-    weights: Weights, settings: dict[str, Any], place: Path, content: bytes, measured: dict[str, Any]
+    weights: Weights, settings: ExportConfig, place: Path, content: bytes, measured: dict[str, Any]
 ) -> dict[str, Any]:
     config, spec = weights.loaded.config, weights.loaded.model.spec
-    rows = settings["batch_size"] or "batch"
+    rows = settings.batch_size or "batch"
     image = {
         **{key: value for key, value in config["input"].items() if key != "needs_sida"},
         "shape": [rows, 3, spec.input_size, spec.input_size],
@@ -187,7 +175,7 @@ def _contract(
     return {
         "file": place.name,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "format": settings["format"],
+        "format": settings.format,
         "detector": config["detector"],
         "options": config["options"],
         "model_id": weights.model_id,
@@ -198,6 +186,6 @@ def _contract(
         "crop_fingerprint": weights.crop.fingerprint(),
         "thresholds": weights.thresholds.to_json(),
         "verified": measured,
-        "exporter": {name: version(name) for name in EXPORTERS[settings["format"]].packages},
-        "provenance": provenance.collect(settings, model=weights.model_id),
+        "exporter": {name: version(name) for name in EXPORTERS[settings.format].packages},
+        "provenance": provenance.collect(settings.resolved(), model=weights.model_id),
     }

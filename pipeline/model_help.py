@@ -94,9 +94,8 @@ def _facts(spec: DetectorSpec) -> list[tuple[str, str]]:
     weights = f"{', '.join(spec.pretrained)}, or a safetensors FILE" if spec.pretrained else "none"
     maps = "none, so that it cannot be distilled"
     if spec.prefusion:
-        maps = "none, so that it cannot be distilled"
-    if spec.prefusion:
-        maps = f"{' and '.join(spec.prefusion)}, fused by {spec.fused}; distillation compares them"
+        fused = f", fused by {spec.fused}" if spec.fused else ""
+        maps = f"{' and '.join(spec.prefusion)}{fused}; distillation compares them"
     return [
         ("paper", spec.paper),
         ("input", f"{spec.input_size} x {spec.input_size} RGB{reads}"),

@@ -115,6 +115,8 @@ def choose_recipe(
             if pretrained is not None:
                 raise UsageError(str(error)) from None
             reason = f"a CUDA device is present, but {error}"
+        except ValueError as error:
+            raise UsageError(f"--model {model}: {error}") from None
     _try(build, model, quick)
     return Choice(quick, reason)
 
@@ -129,15 +131,20 @@ def _check_options(model: str, options: Mapping[str, Any]) -> None:
 def _with_user(model: str, recipe: Recipe, pretrained: str | None, options: Mapping[str, Any]) -> Recipe:
     published = detector_info(model).pretrained
     weights = recipe.pretrained
+    wanted = options.get("student_init")
     if pretrained == NO_WEIGHTS:
+        if wanted in published:
+            raise UsageError(
+                f"--pretrained {NO_WEIGHTS} contradicts student_init={wanted}: give one of the two"
+            )
         weights = None
     elif pretrained in published:
         weights = pretrained
     elif pretrained is not None:
         weights = str(Path(pretrained).absolute())
-    elif options.get("student_init") in published:
+    elif wanted in published:
         # A distilled student's option names its weights, so that they need not be asked for twice.
-        weights = str(options["student_init"])
+        weights = str(wanted)
     return replace(recipe, pretrained=weights, options={**recipe.options, **options})
 
 
@@ -148,3 +155,5 @@ def _try(build: Build, model: str, recipe: Recipe) -> None:
         text = str(error)
         hint = "" if "--pretrained" in text else "; give --pretrained FILE, or --pretrained none"
         raise UsageError(f"recipe {recipe.name} starts from pretrained weights: {text}{hint}") from None
+    except ValueError as error:  # options that do not go together
+        raise UsageError(f"--model {model} with recipe {recipe.name}: {error}") from None

@@ -19,7 +19,7 @@ from ffpipe.manifests.shards import ShardGroup, write_atomic
 from ffpipe.models.detector import Detector
 from ffpipe.models.registry import create_detector
 from ffpipe.pipeline import training_state
-from ffpipe.pipeline.arithmetic_choice import measure
+from ffpipe.pipeline.arithmetic_choice import measure_all
 from ffpipe.pipeline.batches import EvalBatches, NetworkInput, Pairs, TrainBatches, sida_batches
 from ffpipe.pipeline.faces import (
     FaceTable,
@@ -224,8 +224,8 @@ def work(
         logits = score_faces(model, validation.batches, device)
         if rank == 0:
             training_state.write_tensors(job.state / _LOGITS, {"logits": torch.from_numpy(logits)})
-            record = measure(model, validation.batches, device)
-            write_atomic(job.state / _ARITHMETIC, json.dumps({device.type: record}).encode())
+            found = measure_all(model, validation.batches, device)
+            write_atomic(job.state / _ARITHMETIC, json.dumps(found).encode())
     return result
 
 

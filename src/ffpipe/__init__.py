@@ -5,7 +5,8 @@ import ffpipe
 ffpipe.extract("FF++/")
 ffpipe.train(model="sfcl-hcmf")
 report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
-figures = ffpipe.evaluate("models/sfcl-hcmf/paper-001", "FF++")  # accuracy, AP and AUC of the test split
+figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # accuracy, AP and AUC of the test split
+ffpipe.export("sfcl-hcmf/paper-001", out="net.onnx")
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     import pandas
 
     from ffpipe.pipeline.evaluate import Evaluation
+    from ffpipe.pipeline.export import ExportResult
     from ffpipe.pipeline.extract import ExtractResult
     from ffpipe.pipeline.train_result import TrainResult
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "extract", "score", "train"]
+__all__ = ["__version__", "evaluate", "export", "extract", "score", "train"]
 
 StrPath = str | PathLike[str]
 
@@ -83,6 +85,24 @@ def evaluate(run: StrPath, data: str, *, workspace: StrPath | None = None, **set
     from ffpipe.pipeline.evaluate import evaluate as job
 
     return job(str(run), EvaluateConfig.build({"data": data, **settings}), _workspace(workspace), _say)
+
+
+def export(
+    run: StrPath | None = None,
+    *,
+    out: StrPath | None = None,
+    workspace: StrPath | None = None,
+    **settings: Any,
+) -> ExportResult:
+    """Write a run's network (the newest by default) for another runtime; `settings` are those of `ffpipe export`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import ExportConfig
+    from ffpipe.pipeline.export import export as job
+
+    given = Path(run) if run else None
+    return job(given, ExportConfig.build(settings), _workspace(workspace), Path(out) if out else None, _say)
 
 
 def _workspace(given: StrPath | None) -> Any:

@@ -77,6 +77,16 @@ def test_offline_imagenet_fails_naming_the_way_out(monkeypatch, no_cache):
         create_detector("sfcl-hcmf", pretrained="imagenet")
 
 
+@pytest.mark.parametrize(
+    ("detector", "named", "own"), [("fssnet", "imagenet", "dinov2"), ("resnet50", "dinov2", "imagenet")]
+)
+def test_published_weights_of_another_backbone_are_refused_by_name(detector, named, own):
+    with pytest.raises(
+        PretrainedError, match=f"--pretrained {named}: published weights of {detector} are {own}"
+    ):
+        create_detector(detector, pretrained=named)
+
+
 def test_a_hub_that_hangs_costs_the_time_limit_only(monkeypatch, no_cache):
     release = threading.Event()
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)

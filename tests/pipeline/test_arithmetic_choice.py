@@ -11,9 +11,10 @@ from training_faces import TinyNetwork as Network
 
 from ffpipe.models.detector import DetectorSpec
 from ffpipe.pipeline import arithmetic_choice
-from ffpipe.pipeline.arithmetic_choice import FACES, choose, machine, measure
+from ffpipe.pipeline.arithmetic_choice import FACES, FEWER_FACES, choose, machine, measure, measure_all
 from ffpipe.pipeline.batches import EvalBatches, NetworkInput
 from ffpipe.stages.arithmetic import NAMES, REFERENCE
+from ffpipe.stages.tuning import fastest
 
 CPU = torch.device("cpu")
 
@@ -42,6 +43,30 @@ def test_measuring_compares_all_of_them_on_validation_faces():
     json.dumps(found)
 
 
+def test_a_gpu_s_model_is_compared_on_the_processor_as_well(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        arithmetic_choice,
+        "measure",
+        lambda model, batches, device, faces=FACES: asked.append((device.type, faces)),
+    )
+    model = TinyNetwork()
+    model.to = lambda device: asked.append(("back", str(device)))
+    assert set(measure_all(model, None, torch.device("cuda"))) == {"cuda", "cpu"}
+    assert asked == [("cuda", FACES), ("cpu", FEWER_FACES), ("back", "cuda")]
+    asked.clear()
+    assert set(measure_all(model, None, CPU)) == {"cpu"}
+    assert asked == [("cpu", FACES)]
+
+
+@pytest.mark.parametrize(("faces", "batch"), [(3, 5), (7, 5), (10, 5)])
+def test_no_more_faces_are_compared_than_asked_for(faces, batch):
+    source = MadeFaces()
+    rows = torch.arange(len(source.table)).numpy()
+    batches = EvalBatches(source, rows, NetworkInput(SIDE, True), batch)
+    assert measure(TinyNetwork(), batches, CPU, faces)["faces"] in range(1, faces + 1)
+
+
 def test_the_same_machine_takes_what_was_chosen_with_the_weights(tmp_path):
     given = {"arithmetic": record()}
     found, reason = choose("auto", given, TinyNetwork(), CPU, "id", tmp_path / "timings.json")
@@ -63,7 +88,7 @@ def test_where_nothing_was_compared_it_is_float32(tmp_path, config):
 
 def test_another_machine_is_timed_once_among_those_that_were_near_enough(tmp_path, monkeypatch):
     given, cache = {"arithmetic": record(where="another machine")}, tmp_path / "deep" / "timings.json"
-    tried = []
+    tried, compared = [], []
     real = arithmetic_choice.try_all
     monkeypatch.setattr(
         arithmetic_choice,
@@ -72,8 +97,14 @@ def test_another_machine_is_timed_once_among_those_that_were_near_enough(tmp_pat
             tried.append([w.name for w in ways]) or real(model, inputs, device, ways)
         ),
     )
+    monkeypatch.setattr(arithmetic_choice, "fastest", lambda timed: compared.extend(timed) or fastest(timed))
     found, reason = choose("auto", given, TinyNetwork(), CPU, "id", cache)
     assert found.name in ("float32", "bfloat16"), "what was too far off is not taken for its speed"
+    # What was measured on faces stays; that made-up ones are apart or together says nothing.
+    assert [(trial.arithmetic, trial.difference) for trial in compared] == [
+        ("float32", 0),
+        ("bfloat16", 0.001),
+    ]
     assert reason.endswith("the fastest of those on this machine")
     assert choose("auto", given, TinyNetwork(), CPU, "id", cache)[0] == found
     assert tried == [["float32", "bfloat16"]]

@@ -17,12 +17,15 @@ from detector_cases import CASES
 from small_detectors import faces, settled, small
 from torch import Tensor, nn
 
+import ffpipe
 from ffpipe.manifests.errors import UsageError
 from ffpipe.models import checkpoint, registry
 from ffpipe.models.detector import Detector, DetectorSpec
 from ffpipe.pipeline import cli
 from ffpipe.pipeline import export as job
+from ffpipe.pipeline.config import ExportConfig
 from ffpipe.pipeline.exporters import EXPORTERS, Exporter
+from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.aggregate import Thresholds
 from ffpipe.stages.crop import CropSettings
@@ -105,8 +108,10 @@ def registered(kind: type[Plain], folder: Path, monkeypatch: pytest.MonkeyPatch)
     return saved(folder, kind(), "plain")
 
 
-def run(folder: Path | str | None, tmp_path: Path, **options: Any) -> job.ExportResult:
-    return job.export(folder, Workspace(tmp_path / "ws"), **{"say": [].append, **options})
+def run(
+    folder: Path | str | None, tmp_path: Path, out: Path | None = None, say: Say = [].append, **settings: Any
+) -> job.ExportResult:
+    return job.export(folder, ExportConfig.build(settings), Workspace(tmp_path / "ws"), out, say)
 
 
 class Exported:
@@ -247,7 +252,8 @@ def test_an_absent_package_is_named_with_the_extra_that_has_it(plain, package, t
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"format": "tflite"}, "--format tflite: allowed are onnx, torch-export"),
+        ({"format": "tflite"}, "--format 'tflite': Input should be 'onnx' or 'torch-export'"),
+        ({"batch_size": 0}, "--batch-size 0: Input should be greater than or equal to 1"),
         ({"out": Path("net.pt2")}, "--out net.pt2: files of this format end in .onnx"),
         ({"out": Path("folder.onnx")}, "is a folder"),
         ({"out": Path("nowhere/net.onnx")}, "does not exist"),
@@ -267,6 +273,11 @@ def test_a_run_is_found_as_score_finds_it(plain, tmp_path):
         assert run(given, tmp_path, format="torch-export").contract["model_id"] == newest.contract["model_id"]
     with pytest.raises(UsageError, match="RUN .*nothing: no such folder or run; .* one of plain/run in"):
         run(tmp_path / "nothing", tmp_path)
+
+
+def test_python_exports_as_the_command_does(plain, tmp_path):
+    result = ffpipe.export(plain, out=tmp_path / "net.pt2", workspace=tmp_path / "ws", format="torch-export")
+    assert json.loads((tmp_path / "net.pt2.json").read_bytes()) == result.contract
 
 
 def test_the_command_prints_the_contract_as_json(plain, tmp_path, capsys):

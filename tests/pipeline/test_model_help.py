@@ -30,6 +30,10 @@ def test_every_detector_is_described_whole(name: str):
         assert f"learning rate {recipe.learning_rate:g}" in words
     assert all(layer in words for layer in spec.gradcam_layers)
     assert ("cannot be distilled" in words) == (spec.prefusion is None)
+    if spec.prefusion:
+        fused = f", fused by {spec.fused}" if spec.fused else ""
+        assert f"{' and '.join(spec.prefusion)}{fused}; distillation compares them" in words
+    assert "None" not in words
 
 
 @every_detector

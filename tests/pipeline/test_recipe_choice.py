@@ -182,6 +182,15 @@ def test_a_student_that_is_to_start_from_published_weights_gets_them():
 
     assert choose().recipe.pretrained is None
     assert choose(student_init="imagenet").recipe.pretrained == "imagenet"
+    with pytest.raises(UsageError, match="--pretrained none contradicts student_init=imagenet"):
+        choose_recipe("sffb-kd", "paper", "none", {"student_init": "imagenet"}, cuda=True)
+
+
+@pytest.mark.parametrize(("asked", "cuda"), [("quick", False), ("auto", False), ("auto", True)])
+def test_options_that_do_not_go_together_are_a_usage_error(asked, cuda):
+    options = {"backbone": "vit-tiny", "train_blocks": 12}
+    with pytest.raises(UsageError, match=r"--model fssnet.*train_blocks=12: vit-tiny has 4 blocks"):
+        choose_recipe("fssnet", asked, "none" if cuda else None, options, cuda=cuda)
 
 
 @pytest.mark.parametrize("model", list_detectors())
