@@ -106,7 +106,9 @@ def _load_file(model: nn.Module, name: str, path: Path, in_channels: int) -> Non
     try:
         found = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise PretrainedError(f"{path} is not a readable safetensors file ({error})") from error
+        raise PretrainedError(
+            f"{path} is not a readable safetensors file ({error}); no other format is read"
+        ) from error
     cfg = timm.get_pretrained_cfg(name)
     weights = {key: value.float() if value.is_floating_point() else value for key, value in found.items()}
     weights = {key: value for key, value in weights.items() if not key.startswith(cfg.classifier + ".")}

@@ -350,6 +350,11 @@ class ScoreConfig(MediaSettings):
         default="auto",
         description="How the network is computed; auto: the fastest within the model card's tolerance.",
     )
+    compile: bool = Field(
+        default=False,
+        json_schema_extra=LATER,
+        description="Compile the network first: half a minute or more a worker, then faster.",
+    )
     accept_crops: bool = Field(
         default=False, description="Score ready-made faces cut with other settings than the weights'."
     )

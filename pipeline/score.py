@@ -23,6 +23,7 @@ from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline import plan, provenance, tables
 from ffpipe.pipeline.arithmetic_choice import choose
+from ffpipe.pipeline.compiling import try_compiled
 from ffpipe.pipeline.config import ScoreConfig
 from ffpipe.pipeline.driver import ShardJob, drive, forget_failed, hash_entries
 from ffpipe.pipeline.engine import Chunk, Worker
@@ -90,7 +91,12 @@ class ScoreJob(ShardJob[ScoredMedium]):
         scorer = MediumScorer(
             reader=MediumReader(self.settings, weights.inputs(self.kind), None),
             scorer=Scorer(
-                weights.loaded, self.device, self.settings.batch_size, self.arithmetic, weights.crop.fit
+                weights.loaded,
+                self.device,
+                self.settings.batch_size,
+                self.arithmetic,
+                weights.crop.fit,
+                self.settings.compile,
             ),
             thresholds=weights.thresholds,
             rule=self.rule,
@@ -185,6 +191,8 @@ def score(
     found = _collect(paths, config, workspace, out, say)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
+    if config.compile:
+        say(try_compiled(weights.loaded, device, config.batch_size, arithmetic))
     root, facts = _bind(config, workspace, weights, accepted, out, device, arithmetic)
     job = ScoreJob(
         root=root,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -50,7 +50,8 @@ class Scorer:
 
     Identical runs on one machine are bit-identical, and a face's logit does not depend on its batch beyond 1e-4
     in float32. The number of threads is the caller's. The network is kept in the order that `arithmetic` needs.
-    `fit` is how the crops become its input, see `CropSettings.fit`.
+    `fit` is how the crops become its input, see `CropSettings.fit`. `compiled` runs it through torch.compile, which
+    the first batch waits for.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Scorer:
         batch_size: int = 8,
         arithmetic: Arithmetic = REFERENCE,
         fit: Fit = "resize",
+        compiled: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch size {batch_size}; allowed: 1 or more")
@@ -70,6 +72,9 @@ class Scorer:
         self._model = loaded.model.to(self.device).eval()
         arithmetic.arrange(self._model)
         self._spec = loaded.model.spec
+        self._run: Callable[..., Tensor] = self._model
+        if compiled:
+            self._run = torch.compile(self._model, dynamic=False)
 
     def score(self, crops: Sequence[Image], sida: Vector) -> Vector:
         """Logits (n,), fake minus real, of n stored crops and their D (n,2304).
@@ -98,7 +103,7 @@ class Scorer:
         images[len(crops) :], statistics[len(crops) :] = images[0], statistics[0]
         with torch.inference_mode(), self.arithmetic.active(self.device):
             given = statistics.to(self.device) if self._spec.needs_sida else None
-            logits = self._model(self.arithmetic.images(images.to(self.device)), given).float()  # (B,2)
+            logits = self._run(self.arithmetic.images(images.to(self.device)), given).float()  # (B,2)
         difference = logits[:, Label.FAKE] - logits[:, Label.REAL]
         scored: Vector = difference[: len(crops)].cpu().numpy()
         return scored
