@@ -79,7 +79,8 @@ class Entry:
     `path` is absolute or relative as given by the user, undecoded bytes kept by surrogateescape.
     `group` joins everything that must stay in one split (source, target, actor, content);
     `pair_id` is equal for the same clip at different qualities. `subset` is the part of a dataset that brings its
-    own reals (a generator's test set): its fakes are compared with the reals of the same subset.
+    own reals (a generator's test set, DFD beside FaceForensics++): its fakes are compared with the reals of the same
+    subset.
     """
 
     path: str

@@ -87,17 +87,19 @@ def extract(
     Run the same command again to resume, or to add inputs.
     """
     from ffpipe.pipeline import extract as job
+    from ffpipe.pipeline.next_step import after_extract
 
+    place = Workspace.find(workspace)
     with Progress("extract", console=CONSOLE) as advance:
-        result = job.extract(source, settings, Workspace.find(workspace), say, advance)
+        result = job.extract(source, settings, place, say, advance)
     for path, status, reason in result.failures[:SHOWN_FAILURES]:
         say(f"{status}: {path}: {reason}")
     counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
     say(f"{result.faces} faces of {result.statuses.total()} inputs ({counts}) in {result.root}")
     if len(result.failures) > SHOWN_FAILURES:
         say(f"{len(result.failures)} inputs failed in all; the media table has the reason of each")
-    if result.labelled:
-        say("next: ffpipe train --model sfcl-hcmf")
+    if command := after_extract(result.name, place):
+        say(f"next: {command}")
     if json_output:
         typer.echo(
             json.dumps(

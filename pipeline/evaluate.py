@@ -1,7 +1,7 @@
 """The evaluate job: a stored dataset's split scored with a run's weights, in figures per method and overall.
 
 The only job that reads a test split. Each opening of one is logged in the run's folder before a picture is read, and
-what the run learned from is never measured as if it were new.
+what the run or its teacher is known to have learned from, at any quality, is never measured as if it were new.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from ffpipe.pipeline.evaluation_scores import Scores, score_media
 from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.openings import log_opening
 from ffpipe.pipeline.output import Advance, Say
+from ffpipe.pipeline.overlap import check_overlap
 from ffpipe.pipeline.score import arithmetic_for
 from ffpipe.pipeline.stored_media import (
     crop_settings,
     data_digest,
-    media_words,
     of_quality,
     parts_of,
     stored_job,
@@ -83,14 +83,15 @@ def evaluate(
     """Score the pictures of a split with a run's weights, and write its figures into the run's folder.
 
     `run` is a model's folder, or `<model>/<run>` in the workspace. Raises UsageError (no such run or data, pictures
-    cut otherwise than in training, media that the run was trained on), WeightsError, IntegrityError, StorageError.
+    cut otherwise than in training, media that the run or its teacher was trained on), WeightsError, IntegrityError,
+    StorageError.
     """
     directory = find_run(run, workspace)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = Weights.load(directory, device)
     chosen = _choose(config, workspace)
     accepted = _check_crop(chosen, weights, config)
-    chosen.notes.extend(_check_overlap(chosen, weights, config.split))
+    chosen.notes.extend(check_overlap(chosen.media, weights.loaded.config, chosen.name, config.split))
     say(_data_line(chosen, config.split))
     for note in chosen.notes:
         say(note)
@@ -148,35 +149,6 @@ def _check_crop(chosen: _Chosen, weights: Weights, config: EvaluateConfig) -> bo
             " the same"
         )
     return True
-
-
-def _check_overlap(chosen: _Chosen, weights: Weights, split: str) -> list[str]:
-    """Lines on what the run has seen of the media. Raises UsageError where it was trained on some, except for train."""
-    config = weights.loaded.config
-    if "train_media" not in config:
-        return [
-            "this run does not say which media it was trained on; that it saw none of these was not checked"
-        ]
-    trained, held_out = set(config["train_media"]), set(config.get("validation_media", ()))
-    seen = {m.media_id: m.path for m in chosen.media if m.media_id in trained}
-    if seen and split != Split.TRAIN:
-        raise UsageError(
-            f"the run was trained on {media_words(len(seen))} of --split {split} of {chosen.name}, such as "
-            f"{next(iter(seen.values()))}; figures of those would mean nothing (--split train gives them,"
-            " with a warning)"
-        )
-    notes = []
-    if seen:
-        notes.append(
-            f"warning: the run was trained on {media_words(len(seen))} of these; the figures flatter it"
-        )
-    selected = {m.media_id for m in chosen.media if m.media_id in held_out}
-    if selected:
-        notes.append(
-            f"warning: {media_words(len(selected))} of these chose the run's checkpoint and thresholds; the figures "
-            "flatter it a little"
-        )
-    return notes
 
 
 def _data_line(chosen: _Chosen, split: str) -> str:

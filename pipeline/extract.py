@@ -17,7 +17,7 @@ import pyarrow as pa
 from ffpipe.manifests import datasets
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import display_path
-from ffpipe.manifests.records import Entry, Label, MediaRecord, Status
+from ffpipe.manifests.records import Entry, MediaRecord, Status
 from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.manifests.splits import group_key, leaks, merge_content_groups, seeded_split
@@ -104,8 +104,6 @@ class ExtractResult:
     faces: int = 0
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     """Path, status and reason of each failed input."""
-    labelled: bool = False
-    """Whether there are faces of both classes, so that a detector can be trained."""
 
     @property
     def exit_code(self) -> int:
@@ -314,6 +312,5 @@ def _result(name: str, shards: ShardGroup, paths: set[str]) -> ExtractResult:
     media = [m for m in from_table(shards.read("media"), MediaRecord) if m.path_bytes in wanted]
     failures = [(m.path, m.status.value, m.reason or "") for m in media if m.status.failed]
     faces = sum(commit.companions["faces"].rows for commit in shards.commits())
-    labels = {m.label for m in media if m.faces and m.label is not None}
     statuses = Counter(m.status.value for m in media)
-    return ExtractResult(name, shards.root, statuses, faces, failures, len(labels) == len(Label))
+    return ExtractResult(name, shards.root, statuses, faces, failures)

@@ -57,7 +57,9 @@ def _table(level: str, rows: Sequence[Row]) -> Table:
 
 
 def _reasons(rows: Sequence[Row]) -> list[str]:
-    lines = [f"{row.level}, {inert(row.name)}: {row.reason}" for row in rows if row.reason]
+    lines = [
+        f"{row.level}, {inert(row.name)}: {line}" for row in rows for line in (row.reason, row.note) if line
+    ]
     return lines + [
         f"{row.level}, {inert(row.name)}: no interval: {row.interval_reason}"
         for row in rows

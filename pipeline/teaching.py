@@ -21,6 +21,7 @@ from ffpipe.models.registry import detector_info, list_detectors
 from ffpipe.models.sida import SIDA_SIZE
 from ffpipe.pipeline.faces import FaceTable, Rows
 from ffpipe.pipeline.loader import Labelled
+from ffpipe.pipeline.overlap import taught_from
 from ffpipe.pipeline.pairs import UNPAIRED, pair_rows, partners
 from ffpipe.pipeline.recipes import Recipe
 from ffpipe.pipeline.weights import Weights
@@ -37,6 +38,7 @@ class Teaching:
 
     quality: of the faces that the teacher reads. media: those faces' media, by id. partner: the teacher's medium for
     each medium of the student. paths: where the student's media are. drop: leave out faces without a pair.
+    taught_from: the media and clips that the teacher was trained on, as far as it says.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Teaching:
     partner: Mapping[str, str]
     paths: Mapping[str, str]
     drop: bool
+    taught_from: Mapping[str, Sequence[str]]
 
     @property
     def line(self) -> str:
@@ -185,4 +188,5 @@ def make_teaching(
         partner={own: other.media_id for own, other in found.items()},
         paths={m.media_id: m.path for m in media if m.media_id in students},
         drop=drop,
+        taught_from=taught_from(config),
     )

@@ -131,7 +131,7 @@ def _card_facts(
 
 def _facts(run: Run) -> dict[str, Any]:
     """What the model's config.json says of the run."""
-    media, choice = run.media, run.choice
+    media, choice, teaching = run.media, run.choice, run.job.teaching
     return {
         "crop": asdict(media.crop),
         "crop_fingerprint": media.crop.fingerprint(),
@@ -143,9 +143,11 @@ def _facts(run: Run) -> dict[str, Any]:
             "digest": media.data_digest,
             "split": media.split,
         },
-        **({"teacher": run.job.teaching.facts()} if run.job.teaching else {}),
+        **({"teacher": {**teaching.facts(), **teaching.taught_from}} if teaching else {}),
         "train_media": sorted(media.train),
+        "train_clips": media.train_clips,
         "validation_media": sorted(media.validation),
+        "validation_clips": media.validation_clips,
         "provenance": provenance.collect(run.config.resolved(), seed=run.config.seed),
     }
 

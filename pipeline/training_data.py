@@ -14,6 +14,7 @@ from ffpipe.manifests.records import MediaRecord, Split
 from ffpipe.manifests.splits import components, group_key, hold_out_validation
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.loader import Labelled
+from ffpipe.pipeline.overlap import clips_of
 from ffpipe.pipeline.stored_media import (
     are,
     crop_settings,
@@ -41,7 +42,8 @@ class TrainingMedia:
     """Media by id for training and for validation, with lines for the user.
 
     quality: the one that all media have, as far as they have any. split: where the division comes from, in words.
-    crop: settings that the faces were cut with. data_digest: hash of the shards' content.
+    crop: settings that the faces were cut with. data_digest: hash of the shards' content. train_clips and
+    validation_clips: the clips that the media are copies of.
     """
 
     datasets: tuple[str, ...]
@@ -51,6 +53,8 @@ class TrainingMedia:
     split: str
     crop: CropSettings
     data_digest: str
+    train_clips: list[str] = field(default_factory=list)
+    validation_clips: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -65,8 +69,8 @@ def choose_media(
     names = _choose_datasets(workspace, data)
     groups = [workspace.dataset(name) for name in names]
     notes: list[str] = []
-    media = [m for group in groups for m in labelled_media(group)]
-    media = of_quality(media, quality, notes)
+    stored = [m for group in groups for m in labelled_media(group)]
+    media = of_quality(stored, quality, notes)
     media = _without_methods(media, left_out, notes)
     media = without_conflicts(media, notes)
     jobs = [stored_job(group) for group in groups]
@@ -81,6 +85,8 @@ def choose_media(
         split=split,
         crop=crop,
         data_digest=data_digest(groups),
+        train_clips=clips_of(stored, train),
+        validation_clips=clips_of(stored, validation),
         notes=notes,
     )
 

@@ -3,6 +3,7 @@
 A generator's fakes are compared with the real pictures that came with them, never with those of another generator:
 those differ in content, size and compression, which a detector would learn to tell apart. Where a dataset has no
 subsets, each method is compared with all reals. The mean over methods weighs each alike, as the papers' tables do.
+The row of all cannot keep subsets apart, and says so.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from ffpipe.stages.metrics import REPLICATES, Interval, evaluate, undefined_reas
 FIGURES = ("accuracy", "average_precision", "auc")
 #: Names of the rows that are of no single method.
 ALL, MEAN = "all", "mean"
+#: What is said of the row of all where sets have reals of their own.
+MIXED = "measures the fakes of a set against the reals of other sets as well; the sets' rows do not"
 #: What a fake is called whose method is not known.
 UNNAMED = "fake"
 
@@ -60,7 +63,8 @@ class Figure:
 class Row:
     """A row of the table. `name` is ALL, a method, or MEAN, which has no counts of its own.
 
-    reason: why figures are undefined, or what a mean leaves out. interval_reason: why there are no intervals.
+    reason: why figures are undefined, or what a mean leaves out. interval_reason: why there are no intervals. note:
+    what keeps figures from being a fair comparison.
     """
 
     level: str
@@ -71,6 +75,7 @@ class Row:
     groups: int | None = None
     reason: str | None = None
     interval_reason: str | None = None
+    note: str | None = None
 
     def flat(self) -> dict[str, Any]:
         """The row with a column a number, `<figure>`, `<figure>_low` and `<figure>_high`."""
@@ -78,7 +83,11 @@ class Row:
         cells |= {"real": self.n_real, "fake": self.n_fake, "groups": self.groups}
         for name, figure in self.figures.items():
             cells |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
-        return cells | {"reason": self.reason, "interval_reason": self.interval_reason}
+        return cells | {
+            "reason": self.reason,
+            "interval_reason": self.interval_reason,
+            "note": self.note,
+        }
 
 
 def comparisons(media: Iterable[MediaRecord]) -> dict[str, frozenset[str]]:
@@ -94,11 +103,10 @@ def comparisons(media: Iterable[MediaRecord]) -> dict[str, frozenset[str]]:
             reals[m.subset].add(m.media_id)
         elif m.label is Label.FAKE:
             fakes[m.subset, m.method or m.subset or UNNAMED].add(m.media_id)
-    named = {
-        method if subset in (None, method) else f"{subset}/{method}": (subset, ids)
-        for (subset, method), ids in fakes.items()
-    }
-    return {name: frozenset(ids | reals[subset]) for name, (subset, ids) in sorted(named.items())}
+    named: defaultdict[str, set[str]] = defaultdict(set)
+    for (subset, method), ids in fakes.items():
+        named[method if subset in (None, method) else f"{subset}/{method}"] |= ids | reals[subset]
+    return {name: frozenset(named[name]) for name in sorted(named)}
 
 
 def table(
@@ -113,9 +121,15 @@ def table(
 
     Raises ValueError where a score is no number or not in [0, 1].
     """
-    rows = [_row(level, ALL, scored, replicates, seed)]
+    rows = [replace(_row(level, ALL, scored, replicates, seed), note=_note(scored, sets))]
     parts = [_row(level, name, scored.of(media), replicates, seed) for name, media in sets.items()]
     return [*rows, *parts, *([_mean(level, parts)] if len(parts) > 1 else [])]
+
+
+def _note(scored: Scored, sets: Mapping[str, AbstractSet[str]]) -> str | None:
+    """What is to be said of the row of all: that sets differ in their reals."""
+    real = {medium for medium, label in zip(scored.medium, scored.label, strict=True) if label == Label.REAL}
+    return MIXED if len({frozenset(real & media) for media in sets.values()}) > 1 else None
 
 
 def _row(level: str, name: str, scored: Scored, replicates: int, seed: int) -> Row:

@@ -6,7 +6,8 @@ Layout: `original_sequences/{youtube,actors}/{raw,c23,c40}/videos/*.mp4` and
 `manipulated_sequences/<method>/{raw,c23,c40}/videos/*.mp4`; `c0` is another name of `raw`, the `videos`
 level may be absent, and the tree may lie up to two folders below the one given. `masks` are counted.
 Names: originals `NNN`, fakes `<target>_<source>`; DFD reals `<actor>__<scene>`, fakes
-`<target>_<source>__<scene>__<8 characters>`. Labels: the folder.
+`<target>_<source>__<scene>__<8 characters>`. Labels: the folder. Subset: DFD's own for its fakes and its actors,
+which are each other's measure; the methods of the 1,000 videos have those videos, and no subset.
 Split: the owner's `train.json`, `val.json`, `test.json`, lists of pairs of ids; both ids and both orders of a
 pair belong to the split. Looked for beside the tree, in `splits/`, or where `--splits` says. Without them a
 seeded identity-disjoint split, which is unofficial and says so. DFD has no official split: beside
@@ -176,6 +177,7 @@ def _entry(part: _Part, path: str) -> Entry:
         source_id=target if real else source,
         target_id=None if real else target,
         pair_id=f"ffpp/{part.name}/{stem}",
+        subset=DFD if part.is_dfd else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 Columns: `path` (relative to the manifest, or absolute), `label` (0 or real, 1 or fake; empty for unknown), and
 where known `method`, `quality`, `split` (train, val, test), `source_id`, `target_id`, `group`, `pair_id`.
+`pair_id` is equal for copies of one clip, and for nothing else, in all of the user's datasets.
 Other columns are ignored. A path that is absent stays a row and is reported as missing later.
 """
 

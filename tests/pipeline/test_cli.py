@@ -98,7 +98,7 @@ def test_extract_prints_words_on_stderr_and_json_on_stdout(
 ) -> None:
     make_face_clip(tmp_path / "in" / "real" / "a.mp4", seconds=0.2)
     make_face_clip(tmp_path / "in" / "fake" / "c.mp4", seconds=0.2, seed=1)
-    (tmp_path / "in" / "real" / "b.mp4").write_bytes(b"")
+    (tmp_path / "in" / "real" / "bad.mp4").write_bytes(b"")
     code, out, err = run(
         capsys, "extract", str(tmp_path / "in"), "--workspace", str(tmp_path / "ws"), "--frames", "2",
         "--engine", "local", "--workers", "0", "--json",
@@ -107,7 +107,7 @@ def test_extract_prints_words_on_stderr_and_json_on_stdout(
     found = json.loads(out)
     assert found["statuses"] == {"ok": 2, "unreadable": 1}
     assert found["faces"] == 4
-    assert "next: ffpipe train --model sfcl-hcmf" in err
+    assert f"next: ffpipe train --model sfcl-hcmf --workspace {tmp_path / 'ws'}" in err
 
 
 def test_a_bug_is_one_line_unless_debugging(

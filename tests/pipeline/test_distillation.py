@@ -22,7 +22,8 @@ from ffpipe.models.checkpoint import load
 from ffpipe.models.detector import Detector, DetectorSpec, OptionInfo
 from ffpipe.models.distillation import KNOWLEDGE
 from ffpipe.pipeline import training_job
-from ffpipe.pipeline.config import ExtractConfig, ScoreConfig, TrainConfig
+from ffpipe.pipeline.config import EvaluateConfig, ExtractConfig, ScoreConfig, TrainConfig
+from ffpipe.pipeline.evaluate import evaluate
 from ffpipe.pipeline.extract import extract
 from ffpipe.pipeline.score import score
 from ffpipe.pipeline.teaching import Teaching
@@ -163,6 +164,8 @@ def test_a_student_is_taught_and_says_by_whom(workspace, teacher):
         "quality": "c0",
         "knowledge": "maps+logits",
         "weights": {"features": 2.0, "soft": 100.0, "hard": 1.0, "temperature": 1.0},
+        "train_media": [f"{number:032x}" for number in range(8)],
+        "train_clips": [f"clip{number}" for number in range(8)],
     }
     card = (result.directory / "MODEL_CARD.md").read_text()
     for text in (
@@ -306,6 +309,24 @@ def test_a_teacher_that_saw_the_validation_clips_is_said_aloud(workspace, teache
     assert any(
         "the teacher was trained on 2 of the 2 clips that validate the student" in line for line in said
     )
+
+
+def test_what_only_the_teacher_saw_is_no_test_of_the_student(tmp_path):
+    """In the teacher's time the first two clips were for training; now they are the student's test split."""
+    before, now = (
+        write_pairs(tmp_path / part, clips=[*_clips(2, part), *_clips(10, Split.TRAIN)[2:]])
+        for part in (Split.TRAIN, Split.TEST)
+    )
+    early = run(before, "twin", quality="c0", epochs=1).directory
+    student = run(now, quality="c40", teacher=early, epochs=1).directory
+    settings = {"data": "made", "replicates": 100}
+    with pytest.raises(
+        UsageError, match=r"its teacher was trained on other copies \(c0\) of 2 media"
+    ) as caught:
+        evaluate(str(student), EvaluateConfig(**settings, quality="c40"), now, lambda line: None)
+    assert "the run was trained" not in str(caught.value)
+    with pytest.raises(UsageError, match=r"its teacher was trained on 2 media of --split test of made"):
+        evaluate(str(student), EvaluateConfig(**settings, quality="c0"), now, lambda line: None)
 
 
 def test_a_job_with_a_teacher_can_be_sent_to_a_worker(workspace, teacher, monkeypatch):

@@ -181,6 +181,33 @@ def test_what_the_run_learned_from_is_no_test(run: Path, workspace: Workspace) -
     assert len(read_openings(run)) == before, "nothing was read"
 
 
+def test_clips_that_the_run_saw_at_another_quality_are_no_test(tmp_path: Path) -> None:
+    data = tmp_path / "datasets" / "both"
+    parts = [*clips(8, Split.TRAIN), *clips(4, Split.VAL), *clips(4, Split.TEST)]
+    for place, quality in enumerate(("c23", "c40")):
+        write_dataset(
+            data, parts, FRAMES, first=100 * place, quality=quality, pairs="clip", coarse=1 + 15 * place
+        )
+    there = Workspace(tmp_path)
+    config = TrainConfig(
+        model="tiny", engine="local", recipe="quick", epochs=1, data=("both",), quality="c40"
+    )
+    run = train(config, there, lambda line: None).directory
+    stored = checkpoint.load(run).config
+    assert stored["train_clips"] == [f"clip{number}" for number in range(8)]
+    assert sorted(stored["validation_clips"]) == ["clip10", "clip11", "clip8", "clip9"]
+    with pytest.raises(
+        UsageError, match=r"run was trained on other copies \(c40\) of 8 media .* /clips/0-train0"
+    ):
+        judge(run, there, data="both", split="all", quality="c23")
+    said: list[str] = []
+    judge(run, there, said, data="both", split="val", quality="c23")
+    assert any("other copies (c40) of 4 media of these chose the run's checkpoint" in line for line in said)
+    said.clear()
+    judge(run, there, said, data="both", quality="c23")
+    assert not [line for line in said if "flatter" in line or "not checked" in line or "equal files" in line]
+
+
 def test_a_medium_of_two_splits_is_in_the_one_that_learns_least(run: Path, workspace: Workspace) -> None:
     data = workspace.root / "datasets" / "leaky"
     write_dataset(data, clips(8, Split.TEST), FRAMES, first=500)

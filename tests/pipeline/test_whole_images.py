@@ -171,6 +171,7 @@ def test_it_learns_and_is_measured_per_generator_against_that_generator_s_reals(
     result = evaluate(str(trained), EvaluateConfig(data="tree"), workspace, [].append)
     rows = {row.name: row for row in result.rows}
     assert list(rows) == ["all", "biggan", "progan", "mean"]
+    assert [name for name, row in rows.items() if row.note] == ["all"]
     assert {row.level for row in result.rows} == {"image"}
     assert (rows["progan"].n_real, rows["progan"].n_fake, rows["all"].n_real) == (10, 10, 20)
     assert rows["progan"].figures["average_precision"].value > 0.95

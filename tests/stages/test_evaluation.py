@@ -61,6 +61,20 @@ def test_with_subsets_a_method_meets_the_reals_of_its_own():
     }
 
 
+def test_a_method_whose_name_is_given_twice_keeps_all_its_media():
+    media = [medium(0, Label.FAKE, "DFD"), medium(1, Label.FAKE, "DFD", "DFD"), medium(2, Label.REAL)]
+    assert comparisons(media) == {"DFD": ids(0, 1, 2)}
+
+
+def test_the_row_of_all_says_that_it_mixes_reals_of_several_sets():
+    made = scored([0, 1, 0, 1], [0.1, 0.9, 0.8, 0.6])
+    first, *others = table("video", made, {"a": ids(0, 1), "b": ids(2, 3)}, replicates=100)
+    assert "against the reals of other sets" in first.flat()["note"]
+    assert [row.note for row in others] == [None, None, None]
+    (first, *_) = table("video", made, {"a": ids(0, 1, 2), "b": ids(0, 2, 3)}, replicates=100)
+    assert first.note is None
+
+
 def test_rows_hold_the_figures_of_their_own_media_and_their_plain_mean():
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 80)

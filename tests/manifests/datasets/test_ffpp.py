@@ -2,14 +2,17 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from training_faces import media_record
 
 from ffpipe.manifests.datasets.ffpp import FaceForensics
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, Split
 from ffpipe.manifests.splits import leaks
+from ffpipe.stages.evaluation import comparisons
 
 PAIRS = {"train": [["000", "003"], ["001", "870"]], "val": [["002", "006"]], "test": [["010", "011"]]}
 
@@ -235,6 +238,27 @@ def test_dfd_alone_is_divided_and_beside_faceforensics_it_is_test(tmp_path):
     both = by_name(load(tmp_path))
     assert both["05_06__hall__ABCD1234"].split is both["01__kitchen"].split is Split.TEST
     assert both["000"].split is Split.TRAIN
+
+
+def test_dfd_and_the_methods_are_each_measured_against_their_own_reals(tmp_path):
+    official(all_pairs(dfd(tmp_path)))
+    entries = [entry for entry in load(tmp_path).entries if entry.split is Split.TEST]
+    media = [
+        media_record(
+            0, entry.group, entry.label, entry.split, "FF", 1, method=entry.method, subset=entry.subset
+        )
+        for entry in entries
+    ]
+    media = [replace(m, media_id=Path(entry.path).stem) for m, entry in zip(media, entries, strict=True)]
+    assert comparisons(media) == {
+        "DeepFakeDetection": {
+            "01__kitchen",
+            "05__hall",
+            "01_02__kitchen_pan__YVGY8LOK",
+            "05_06__hall__ABCD1234",
+        },
+        "Face2Face": {"010", "011", "010_011", "011_010"},
+    }
 
 
 def test_counts_are_compared_and_missing_clips_named(tmp_path):

@@ -1,0 +1,63 @@
+"""The command that goes on from an extracted dataset, with every option that it would be refused without."""
+
+from __future__ import annotations
+
+import shlex
+
+from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.records import Label, MediaRecord, Split
+from ffpipe.pipeline.guides import quality_rank
+from ffpipe.pipeline.stored_media import labelled_media, parts_of
+from ffpipe.pipeline.training_data import choose_media
+from ffpipe.pipeline.workspace import Workspace
+
+#: The detector that is proposed for faces, and the one for whole images.
+_OF_FACES, _OF_IMAGES = "sfcl-hcmf", "fssnet"
+
+
+def after_extract(name: str, workspace: Workspace) -> str | None:
+    """A command to train on the dataset, at its best quality that has both classes; else one to measure on it.
+
+    None where it has no labelled faces of both classes for either. Raises StorageError and IntegrityError.
+    """
+    media = labelled_media(workspace.dataset(name))
+    qualities = sorted({m.quality for m in media if m.quality}, key=quality_rank)
+    chosen = qualities if len(qualities) > 1 else [None]
+    there = _workspace_words(workspace)
+    for quality in chosen:
+        model = _trainable(name, workspace, quality)
+        if model:
+            data = ["--data", name] if _has_others(name, workspace) else []
+            return shlex.join(["ffpipe", "train", "--model", model, *data, *_quality_words(quality), *there])
+    for quality in chosen:
+        if _testable(media, quality):
+            return shlex.join(["ffpipe", "evaluate", "RUN", "--data", name, *_quality_words(quality), *there])
+    return None
+
+
+def _trainable(name: str, workspace: Workspace, quality: str | None) -> str | None:
+    """The detector to train; None where training would refuse the data."""
+    try:
+        chosen = choose_media(workspace, [name], quality, (), seed=0)
+    except UsageError:
+        return None
+    return _OF_IMAGES if chosen.crop.kind == "whole" else _OF_FACES
+
+
+def _testable(media: list[MediaRecord], quality: str | None) -> bool:
+    kept = [m for m in media if quality is None or m.quality in (quality, None)]
+    parts = parts_of(kept)
+    return len({m.label for m in kept if parts[m.media_id] is Split.TEST}) == len(Label)
+
+
+def _has_others(name: str, workspace: Workspace) -> bool:
+    """Whether training would ask which of several datasets to take."""
+    return any(labelled_media(workspace.dataset(other)) for other in workspace.datasets() if other != name)
+
+
+def _quality_words(quality: str | None) -> list[str]:
+    return [] if quality is None else ["--quality", quality]
+
+
+def _workspace_words(workspace: Workspace) -> list[str]:
+    return [] if workspace == Workspace.find() else ["--workspace", str(workspace.root)]
