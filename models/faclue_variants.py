@@ -106,11 +106,3 @@ class NoEnhancement(nn.Module):
     def forward(self, rgb: Tensor, freq: Tensor) -> tuple[Tensor, Tensor]:
         """Both as they are."""
         return rgb, freq
-
-
-class Addition(nn.Module):
-    """w/o FGA: element-wise addition."""
-
-    def forward(self, m_rgb: Tensor, m_freq: Tensor) -> Tensor:
-        """Two (B,C,h,w) -> (B,C,h,w)."""
-        return m_rgb + m_freq

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from ffpipe.models import spectral
+from ffpipe.models.addition import Addition
 from ffpipe.models.detector import Detector, DetectorSpec, Normalise, OptionInfo, OptionValue
 from ffpipe.models.registry import register
 from ffpipe.models.vit import PATCH, VITS, ViTTrunk
@@ -104,14 +105,6 @@ class AFF(nn.Module):
         """Eq 11: two maps (B,C,h,w) -> F_final (B,C,h,w)."""
         share = self.theta.sigmoid()
         return self.attention(rgb + freq) * (share * rgb + (1 - share) * freq)
-
-
-class Addition(nn.Module):
-    """What stands in for AFF in its ablation."""
-
-    def forward(self, rgb: Tensor, freq: Tensor) -> Tensor:
-        """Two maps (B,C,h,w) -> their sum."""
-        return rgb + freq
 
 
 _SWITCH = ("on", "off")
