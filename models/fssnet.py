@@ -56,7 +56,7 @@ class ScaleHead(nn.Module):
         return torch.as_tensor(attended.view(maps[0].shape))  # (B,64,h,w)
 
 
-class CrossAttention(nn.Module):
+class ScaleAwareAttention(nn.Module):
     """One direction of SBCA: head b has kernel 2b+1; the heads are joined and added to the querying map."""
 
     def __init__(self, channels: int) -> None:
@@ -75,8 +75,8 @@ class SBCA(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.s2f = CrossAttention(channels)
-        self.f2s = CrossAttention(channels)
+        self.s2f = ScaleAwareAttention(channels)
+        self.f2s = ScaleAwareAttention(channels)
 
     def forward(self, rgb: Tensor, freq: Tensor) -> tuple[Tensor, Tensor]:
         """F_rgb and F_freq (B,C,h,w) -> the same two, enhanced: eq 6, where rgb asks, and eq 7, where freq does."""
