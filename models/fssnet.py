@@ -13,7 +13,6 @@ Noted: eq 3 prints one H x W spectrum: it is taken of each channel of the normal
 Noted: the paper names AFF's two attentions without a formula: both are taken of the sum of the two maps.
 Noted: table 4 prints 92.58 as the diffusion sets' accuracy of the whole network, which is table 3's mid band; its low
     band, the default, has 92.54.
-Noted: inside DINOv2's own blocks attention is PyTorch's fused one, whose softmax accumulates in float32.
 """
 
 from __future__ import annotations
