@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from ffpipe.models import spectral
 from ffpipe.models.backbones import XCEPTIONS, XceptionTrunk
+from ffpipe.models.band_filters import BandFilters
 from ffpipe.models.cross_attention import CrossAttention
 from ffpipe.models.detector import HALF, Detector, DetectorSpec, Normalise, OptionInfo, OptionValue
 from ffpipe.models.registry import register
@@ -38,35 +39,17 @@ STABILITY = 1e-2  # grey levels: float32's rounding in a window of 0..255 stays 
 _START = 1e-5
 
 
-class BandFilters(nn.Module):
-    """Base filters of 0 and 1, each plus a learnable one that is squashed to (-1,1)."""
-
-    base: Tensor
-
-    def __init__(self, base: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("base", base.clone(), persistent=False)
-        self.learnable = nn.Parameter(torch.randn(base.shape) * _START)
-
-    def forward(self) -> Tensor:
-        """(bands,N,N), between -1 and 2."""
-        return self.base + torch.tanh(self.learnable.float() / 2)  # = (1 - exp(-x)) / (1 + exp(-x))
-
-
 class FAD(nn.Module):
     """Frequency-aware Decomposition: the image as its low, middle and high band and as a whole."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         masks = spectral.area_masks(size, torch.device("cpu"))
-        self.filters = BandFilters(torch.cat((masks, torch.ones(1, size, size))))
+        self.filters = BandFilters(torch.cat((masks, torch.ones(1, size, size))), _START)
 
     def forward(self, image: Tensor) -> Tensor:
         """Normalised RGB (B,3,S,S) -> (B,12,S,S), channels ordered (filter, colour)."""
-        spectrum = spectral.full_dct(image)[:, None]  # (B,1,3,S,S)
-        return spectral.full_idct(spectrum * self.filters()[:, None]).flatten(
-            1, 2
-        )  # (B,4,3,S,S) -> (B,12,S,S)
+        return self.filters.images(image)
 
 
 def diagonal_bands(size: int, bands: int) -> Tensor:
@@ -82,7 +65,7 @@ class LFS(nn.Module):
     def __init__(self, padding: int) -> None:
         super().__init__()
         self.padding = padding
-        self.filters = BandFilters(diagonal_bands(WINDOW, WINDOW_BANDS))
+        self.filters = BandFilters(diagonal_bands(WINDOW, WINDOW_BANDS), _START)
 
     def window_spectra(self, luma: Tensor) -> Tensor:
         """(B,S,S) -> orthonormal type-II DCT (B,h,w,10,10) of each window, with zeros around the image."""

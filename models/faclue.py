@@ -29,13 +29,13 @@ import torch
 from torch import Tensor, nn
 
 from ffpipe.models import spectral
+from ffpipe.models.addition import Addition
 from ffpipe.models.backbones import EfficientNetTrunk
 from ffpipe.models.detector import Detector, DetectorSpec, Normalise, OptionInfo, OptionValue
 from ffpipe.models.faclue_variants import (
     MEM,
     RFAM,
     STREAM_CHANNELS,
-    Addition,
     BandGather,
     FilterBank,
     NoEnhancement,

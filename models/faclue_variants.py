@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ffpipe.models import spectral
+from ffpipe.models.band_filters import BandFilters
 
 STREAM_CHANNELS = 6  # as many as the FAE that they replace puts out
 _COLOURS = 3
@@ -20,24 +21,18 @@ _BANDS = 3
 class FilterBank(nn.Module):
     """FAE -> FB: three bands of the full-image DCT, each with a learnable filter added, back as images.
 
-    The bands are F3-Net's, cut by area. The filter is squashed to (-1,1) and starts at 0, one for all colours.
+    The bands are F3-Net's, cut by area. Each filter starts at 0 and serves all colours.
     """
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.filters = nn.Parameter(torch.zeros(_BANDS, size, size))
+        self.filters = BandFilters(spectral.area_masks(size, torch.device("cpu")))
         self.mix = nn.Conv2d(_BANDS * _COLOURS, STREAM_CHANNELS, 1, bias=False)
-
-    def bands(self, ycbcr: Tensor) -> Tensor:
-        """(B,3,S,S) -> (B,9,S,S) in float32: the three colours of the low, middle and high band."""
-        masks = spectral.area_masks(ycbcr.shape[-1], ycbcr.device) + torch.tanh(self.filters.float())
-        with spectral.exact_float32(ycbcr.device):
-            filtered = spectral.full_dct(ycbcr)[:, None] * masks[:, None]  # (B,3 bands,3,S,S)
-            return spectral.full_idct(filtered).flatten(1, 2)  # (B,9,S,S)
 
     def forward(self, ycbcr: Tensor) -> Tensor:
         """(B,3,S,S) -> (B,6,S,S)."""
-        return torch.as_tensor(self.mix(self.bands(ycbcr)))
+        bands = self.filters.images(ycbcr)  # (B,9,S,S): low, middle and high band, three colours each
+        return torch.as_tensor(self.mix(bands))
 
 
 class BandGather(nn.Module):
@@ -106,11 +101,3 @@ class NoEnhancement(nn.Module):
     def forward(self, rgb: Tensor, freq: Tensor) -> tuple[Tensor, Tensor]:
         """Both as they are."""
         return rgb, freq
-
-
-class Addition(nn.Module):
-    """w/o FGA: element-wise addition."""
-
-    def forward(self, m_rgb: Tensor, m_freq: Tensor) -> Tensor:
-        """Two (B,C,h,w) -> (B,C,h,w)."""
-        return m_rgb + m_freq

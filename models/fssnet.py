@@ -13,7 +13,6 @@ Noted: eq 3 prints one H x W spectrum: it is taken of each channel of the normal
 Noted: the paper names AFF's two attentions without a formula: both are taken of the sum of the two maps.
 Noted: table 4 prints 92.58 as the diffusion sets' accuracy of the whole network, which is table 3's mid band; its low
     band, the default, has 92.54.
-Noted: inside DINOv2's own blocks attention is PyTorch's fused one, whose softmax accumulates in float32.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ffpipe.models import spectral
+from ffpipe.models.addition import Addition
 from ffpipe.models.detector import Detector, DetectorSpec, Normalise, OptionInfo, OptionValue
 from ffpipe.models.registry import register
 from ffpipe.models.vit import PATCH, VITS, ViTTrunk
@@ -55,7 +55,7 @@ class ScaleHead(nn.Module):
         return torch.as_tensor(attended.view(maps[0].shape))  # (B,64,h,w)
 
 
-class CrossAttention(nn.Module):
+class ScaleAwareAttention(nn.Module):
     """One direction of SBCA: head b has kernel 2b+1; the heads are joined and added to the querying map."""
 
     def __init__(self, channels: int) -> None:
@@ -74,8 +74,8 @@ class SBCA(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.s2f = CrossAttention(channels)
-        self.f2s = CrossAttention(channels)
+        self.s2f = ScaleAwareAttention(channels)
+        self.f2s = ScaleAwareAttention(channels)
 
     def forward(self, rgb: Tensor, freq: Tensor) -> tuple[Tensor, Tensor]:
         """F_rgb and F_freq (B,C,h,w) -> the same two, enhanced: eq 6, where rgb asks, and eq 7, where freq does."""
@@ -104,14 +104,6 @@ class AFF(nn.Module):
         """Eq 11: two maps (B,C,h,w) -> F_final (B,C,h,w)."""
         share = self.theta.sigmoid()
         return self.attention(rgb + freq) * (share * rgb + (1 - share) * freq)
-
-
-class Addition(nn.Module):
-    """What stands in for AFF in its ablation."""
-
-    def forward(self, rgb: Tensor, freq: Tensor) -> Tensor:
-        """Two maps (B,C,h,w) -> their sum."""
-        return rgb + freq
 
 
 _SWITCH = ("on", "off")

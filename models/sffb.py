@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from ffpipe.models import spectral
+from ffpipe.models.addition import Addition
 from ffpipe.models.backbones import RESNETS, XCEPTIONS, ResNetTrunk, XceptionTrunk
 from ffpipe.models.detector import (
     HALF,
@@ -45,14 +46,6 @@ from ffpipe.models.registry import register
 
 REDUCTION, NARROWEST = 16, 32  # of eq 5's layer, as in SK attention
 GRID = 4  # blocks of the chunked fusion along each axis
-
-
-class Summation(nn.Module):
-    """M_m alone, eq 3."""
-
-    def forward(self, m_s: Tensor, m_f: Tensor) -> Tensor:
-        """(B,C,h,w) twice -> (B,C,h,w)."""
-        return m_f + m_s
 
 
 class Concatenation(nn.Module):
@@ -209,4 +202,4 @@ def _trunk(backbone: str, pretrained: str | Path | None, in_channels: int) -> Xc
 
 
 def _fusion(name: str, channels: int) -> nn.Module:
-    return Summation() if name == "summation" else _FUSIONS[name](channels)
+    return Addition() if name == "summation" else _FUSIONS[name](channels)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ffpipe.models.errors import PretrainedError
 from ffpipe.models.pretrained import create_backbone
+from ffpipe.models.spectral import exact_float32
 
 PATCH = 14  # pixels a side, as in DINOv2
 _TIMM_NAME = "vit_base_patch14_dinov2"
@@ -20,6 +22,27 @@ VITS: dict[str, dict[str, Any]] = {
     "dinov2-b": {},
     _TINY: {"embed_dim": 192, "depth": 4, "num_heads": 3, "init_values": 1.0},
 }
+
+
+class ExactAttention(nn.Module):
+    """What timm's attention layer computes with its weights, softmax(q k^T / sqrt(d)) v in float32 under autocast too.
+
+    Only the two linear layers follow autocast. DINOv2 has neither masks, nor dropout, nor norms of q and k.
+    """
+
+    def __init__(self, timm_layer: Any) -> None:
+        super().__init__()
+        self.heads: int = timm_layer.num_heads
+        self.qkv, self.proj = timm_layer.qkv, timm_layer.proj
+
+    def forward(self, x: Tensor, attn_mask: None = None, is_causal: Literal[False] = False) -> Tensor:
+        """(B,N,C) -> (B,N,C); the further arguments are timm's, which its blocks pass on."""
+        batch, count, _ = x.shape
+        split = self.qkv(x).float().reshape(batch, count, 3, self.heads, -1)
+        q, k, v = split.permute(2, 0, 3, 1, 4)  # (B,heads,N,d) each
+        with exact_float32(x.device):
+            attended = functional.scaled_dot_product_attention(q, k, v)  # (B,heads,N,d)
+        return torch.as_tensor(self.proj(attended.transpose(1, 2).flatten(2)))
 
 
 class ViTTrunk(nn.Module):
@@ -39,6 +62,8 @@ class ViTTrunk(nn.Module):
         if name == _TINY and pretrained is not None:
             raise PretrainedError(f"{name} has random weights only: say --pretrained none")
         self.net = create_backbone(_TIMM_NAME, pretrained, img_size=size, **VITS[name])
+        for block in self.net.blocks:
+            block.attn = ExactAttention(block.attn)
         self.channels: int = self.net.num_features
         self._freeze(name, train_blocks)
 

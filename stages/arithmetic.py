@@ -19,8 +19,9 @@ _LAST = "channels-last-"
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """precision: of the networks; spectral operators and attention stay in float32. channels_last: images and
-    two-dimensional kernels lie in memory pixel by pixel instead of plane by plane. Raises ValueError.
+    """precision: of the networks; spectral operators and the softmaxes of attention stay in float32.
+    channels_last: images and two-dimensional kernels lie in memory pixel by pixel instead of plane by plane.
+    Raises ValueError.
     """
 
     precision: Precision = "float32"

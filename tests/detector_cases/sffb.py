@@ -49,6 +49,8 @@ CASES = {
             {"fusion": "concatenation"},
             {"fusion": "chunked"},
             {"backbone": "resnet18"},
+            {"backbone": "resnet34"},
+            {"backbone": "resnet50"},
         ),
     ),
 }

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import safetensors.torch
-import scipy.ndimage
 import scipy.special
 import timm
 import torch
-from torch import nn
+from layer_reference import conv1x1, conv2d, draw, n, randomised
 
 from ffpipe.models import create_detector, vit
 from ffpipe.models.detector import IMAGENET_MEAN, IMAGENET_STD, Detector
-from ffpipe.models.fssnet import AFF, SBCA, CrossAttention, ScaleHead
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    """In eval mode, with every parameter away from its default."""
-    random = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.15)
-    return module.eval()
-
-
-def n(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().double().numpy()
-
-
-def draw(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+from ffpipe.models.fssnet import AFF, SBCA, ScaleAwareAttention, ScaleHead
 
 
 def small(**options: object) -> Detector:
@@ -40,28 +20,18 @@ def small(**options: object) -> Detector:
     return create_detector("fssnet", input_size=56, backbone="vit-tiny", **options).eval()
 
 
-def convolve(x: np.ndarray, conv: nn.Module) -> np.ndarray:
-    """Cross-correlation with zeros around, of the same size: what the field calls a convolution."""
-    weight = n(conv.weight)
-    out = np.zeros((len(x), len(weight), *x.shape[2:]))
-    for b, o, c in itertools.product(range(len(x)), range(len(weight)), range(x.shape[1])):
-        out[b, o] += scipy.ndimage.correlate(x[b, c], weight[o, c], mode="constant")
-    return out if conv.bias is None else out + n(conv.bias)[:, None, None]
-
-
-def attend(asking: np.ndarray, answering: np.ndarray, direction: CrossAttention) -> np.ndarray:
+def attend(asking: np.ndarray, answering: np.ndarray, direction: ScaleAwareAttention) -> np.ndarray:
     """Eq 6-10 with heads side by side, joined and added."""
     batch, channels, height, width = asking.shape
     heads = []
     for head in direction.heads:
         q, k, v = (
-            convolve(x, conv).reshape(batch, 64, -1).transpose(0, 2, 1)
+            conv2d(x, conv).reshape(batch, 64, -1).transpose(0, 2, 1)
             for x, conv in ((asking, head.query), (answering, head.key), (answering, head.value))
         )
         weights = scipy.special.softmax(q @ k.transpose(0, 2, 1) / np.sqrt(64), axis=2)
         heads.append((weights @ v).transpose(0, 2, 1))
-    joined = np.einsum("oc,bcn->bon", n(direction.join.weight)[:, :, 0, 0], np.concatenate(heads, 1))
-    joined += n(direction.join.bias)[:, None]
+    joined = conv1x1(np.concatenate(heads, 1), direction.join)
     return asking + joined.reshape(batch, channels, height, width)
 
 
@@ -75,7 +45,7 @@ def test_sbca_eq_6_to_10():
 
 
 def test_kernels_are_2_beta_plus_1():
-    direction = CrossAttention(3)
+    direction = ScaleAwareAttention(3)
     for beta, head in enumerate(direction.heads, 1):
         for conv in (head.query, head.key, head.value):
             assert conv.weight.shape == (64, 3, 2 * beta + 1, 2 * beta + 1)
@@ -102,7 +72,7 @@ def test_aff_eq_11():
     excited = np.maximum(squeezed, 0) @ n(aff.excite.weight)[:, :, 0, 0].T + n(aff.excite.bias)
     profile = np.stack((total.mean(1), total.max(1)), 1)
     attention = scipy.special.expit(excited)[:, :, None, None] * scipy.special.expit(
-        convolve(profile, aff.spatial)
+        conv2d(profile, aff.spatial)
     )
     share = scipy.special.expit(n(aff.theta))
     expected = share * (attention * n(rgb)) + (1 - share) * (attention * n(freq))

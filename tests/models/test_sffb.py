@@ -8,21 +8,15 @@ import safetensors.torch
 import scipy.fft
 import timm
 import torch
+from layer_reference import conv1x1, draw, n
 from torch import Tensor, nn
 
 from ffpipe.models import create_detector
+from ffpipe.models.addition import Addition
 from ffpipe.models.errors import PretrainedError
-from ffpipe.models.sffb import AttentionFusion, ChunkedFusion, Concatenation, Summation
+from ffpipe.models.sffb import AttentionFusion, ChunkedFusion, Concatenation
 
 CHANNELS = 40
-
-
-def n(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().double().numpy()
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def maps(side: int = 8) -> tuple[Tensor, Tensor]:
@@ -34,11 +28,6 @@ def linear(x: np.ndarray, layer: nn.Linear) -> np.ndarray:
     return x @ n(layer.weight).T + n(layer.bias)
 
 
-def conv1x1(x: np.ndarray, conv: nn.Conv2d) -> np.ndarray:
-    assert conv.kernel_size == (1, 1) and conv.bias is None
-    return np.einsum("oc,bchw->bohw", n(conv.weight)[:, :, 0, 0], x)
-
-
 def attention(fusion: AttentionFusion, m_s: np.ndarray, m_f: np.ndarray) -> np.ndarray:
     """Eq 3 to 8."""
     m_m = m_f + m_s
@@ -46,6 +35,7 @@ def attention(fusion: AttentionFusion, m_s: np.ndarray, m_f: np.ndarray) -> np.n
     a_r2 = np.maximum(linear(a_r1, fusion.fc[0]), 0)
     a_f = linear(a_r2, fusion.fc1)[:, :, None, None] * m_f + m_f
     a_s = linear(a_r2, fusion.fc2)[:, :, None, None] * m_s + m_s
+    assert fusion.conv.kernel_size == (1, 1) and fusion.conv.bias is None
     return conv1x1(np.concatenate((a_f, a_s), 1), fusion.conv)
 
 
@@ -87,13 +77,14 @@ def test_the_reduced_width_is_a_sixteenth_and_at_least_32(channels, width):
 
 
 def test_summation_is_eq_3_alone():
-    m_s, m_f = maps()
-    np.testing.assert_allclose(n(Summation()(m_s, m_f)), n(m_f) + n(m_s), atol=1e-6)
+    model = create_detector("sffb", input_size=64, backbone="xception-small", fusion="summation")
+    assert isinstance(model.fusion, Addition)
 
 
 def test_concatenation_reduces_both_maps():
     fusion, (m_s, m_f) = Concatenation(CHANNELS), maps()
     expected = conv1x1(np.concatenate((n(m_f), n(m_s)), 1), fusion.conv)
+    assert fusion.conv.kernel_size == (1, 1) and fusion.conv.bias is None
     np.testing.assert_allclose(n(fusion(m_s, m_f)), expected, atol=1e-5)
 
 

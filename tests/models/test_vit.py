@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import scipy.special
+import timm
 import torch
+from layer_reference import n
 from torch import nn
 
 from ffpipe.models.errors import PretrainedError
-from ffpipe.models.vit import ViTTrunk
+from ffpipe.models.vit import VITS, ViTTrunk
 
 
 def tiny(train_blocks: int = 2) -> ViTTrunk:
@@ -37,6 +41,35 @@ def test_the_final_norm_is_applied():
         per_token = trunk(pictures())
     torch.testing.assert_close(per_token.mean(1), torch.zeros(2, 4, 4), atol=1e-5, rtol=0)
     torch.testing.assert_close(per_token.var(1, unbiased=False), torch.ones(2, 4, 4), atol=1e-3, rtol=0)
+
+
+def test_the_network_is_timm_s_with_its_names():
+    trunk = tiny().eval()
+    theirs = timm.create_model(
+        "vit_base_patch14_dinov2", img_size=56, num_classes=0, **VITS["vit-tiny"]
+    ).eval()
+    assert list(trunk.net.state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict(trunk.net.state_dict())
+    with torch.no_grad():
+        expected = theirs.forward_features(pictures())
+        torch.testing.assert_close(trunk.net.forward_features(pictures()), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_attention_is_exact_under_autocast_and_linear_layers_follow_it():
+    attention = tiny().eval().net.blocks[2].attn
+    seen: dict[str, torch.Tensor] = {}
+    attention.qkv.register_forward_hook(lambda _, __, output: seen.update(qkv=output))
+    attention.proj.register_forward_pre_hook(lambda _, given: seen.update(attended=given[0]))
+    tokens = 12 * torch.randn(2, 17, 192, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        output = attention(tokens)
+    assert seen["qkv"].dtype == output.dtype == torch.bfloat16
+    assert seen["attended"].dtype == torch.float32
+    q, k, v = n(seen["qkv"]).reshape(2, 17, 3, 3, 64).transpose(2, 0, 3, 1, 4)  # (B,3 heads,17,64) each
+    weights = scipy.special.softmax(q @ k.transpose(0, 1, 3, 2) / np.sqrt(64), axis=3)
+    assert 0.1 < weights.max(3).mean() < 0.99, "the softmax is neither flat nor saturated"
+    expected = (weights @ v).transpose(0, 2, 1, 3).reshape(2, 17, 192)
+    np.testing.assert_allclose(n(seen["attended"]), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("train_blocks", [1, 2, 3])
