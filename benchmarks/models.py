@@ -11,7 +11,9 @@ Needs torch, torchvision, timm and NumPy alone; runs on the GPU where there is o
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -112,6 +114,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
     given = parser.parse_args()
+    # Whatever was compiled before would be found again.
+    kept = tempfile.TemporaryDirectory()
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = kept.name
     torch.set_num_threads(given.threads)
     device = torch.device(given.device)
     print(f"{device.type}, batches of {given.batch}, {given.threads} threads, tolerance {TOLERANCE:g}")

@@ -123,11 +123,13 @@ def train(settings: TrainConfig, workspace: WorkspaceOption = None, json_output:
     Run the same command again to resume an interrupted run exactly.
     """
     from ffpipe.pipeline import train as job
+    from ffpipe.pipeline.next_step import after_train
 
+    place = Workspace.find(workspace)
     with Progress("train", "steps", console=CONSOLE) as advance:
-        result = job.train(settings, Workspace.find(workspace), say, advance)
+        result = job.train(settings, place, say, advance)
     say(f"model in {result.directory}")
-    say("next: ffpipe score videos/ --out report.parquet")
+    say(f"next: {after_train(place)}")
     if json_output:
         typer.echo(json.dumps({"model": str(result.directory), "metrics": result.metrics}))
     return 0

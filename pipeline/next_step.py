@@ -1,4 +1,4 @@
-"""The command that goes on from an extracted dataset, with every option that it would be refused without."""
+"""The command that goes on from what a job has made, with every option that it would be refused without."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ def after_extract(name: str, workspace: Workspace) -> str | None:
         if _testable(media, quality):
             return shlex.join(["ffpipe", "evaluate", "RUN", "--data", name, *_quality_words(quality), *there])
     return None
+
+
+def after_train(workspace: Workspace) -> str:
+    """A command to score with the newest model, which is the one just trained."""
+    words = ["ffpipe", "score", "videos/", "--out", "report.parquet", *_workspace_words(workspace)]
+    return shlex.join(words)
 
 
 def _trainable(name: str, workspace: Workspace, quality: str | None) -> str | None:

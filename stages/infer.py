@@ -74,7 +74,8 @@ class Scorer:
         self._spec = loaded.model.spec
         self._run: Callable[..., Tensor] = self._model
         if compiled:
-            self._run = torch.compile(self._model, dynamic=False)
+            # In this process: helpers of the compiler would fight over the cores with the other workers.
+            self._run = torch.compile(self._model, dynamic=False, options={"compile_threads": 1})
 
     def score(self, crops: Sequence[Image], sida: Vector) -> Vector:
         """Logits (n,), fake minus real, of n stored crops and their D (n,2304).

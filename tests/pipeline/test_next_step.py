@@ -11,7 +11,7 @@ from training_faces import write_dataset
 
 from ffpipe.manifests.records import Label, Split
 from ffpipe.pipeline.config import EvaluateConfig
-from ffpipe.pipeline.next_step import after_extract
+from ffpipe.pipeline.next_step import after_extract, after_train
 from ffpipe.pipeline.training_data import choose_media
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.crop import CropSettings
@@ -93,3 +93,11 @@ def test_both_classes_are_not_enough_where_one_only_validates(workspace: Workspa
     write(workspace, Split.TRAIN, labels=(Label.FAKE,))
     write(workspace, Split.VAL, labels=(Label.REAL,), first=50)
     assert after_extract("FF", workspace) is None
+
+
+def test_after_training_the_model_is_scored_with_where_it_lies(workspace: Workspace, tmp_path: Path) -> None:
+    assert after_train(workspace) == "ffpipe score videos/ --out report.parquet"
+    elsewhere = Workspace(tmp_path / "an other")
+    assert (
+        after_train(elsewhere) == f"ffpipe score videos/ --out report.parquet --workspace '{elsewhere.root}'"
+    )
