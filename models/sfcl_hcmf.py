@@ -181,6 +181,7 @@ class SFCLHCMF(Detector):
         needs_sida=True,
         pretrained=("imagenet",),
         gradcam_layers=("spatial.net.bn2", "cnn_f"),
+        prefusion=("spatial.net.bn2", "cnn_f"),
         options=_OPTIONS,
     )
 

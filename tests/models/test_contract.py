@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ffpipe.models import checkpoint, create_detector, detector_info, list_detectors
 from ffpipe.models.detector import Detector
+from ffpipe.models.distillation import Distillation, KnowledgeWeights
 
 
 def title(ablation: Mapping[str, object]) -> str:
@@ -137,6 +138,25 @@ def test_ablation_changes_the_graph_and_still_trains(name, ablation):
     fresh = small(name, **ablation)
     before = assert_gradients(fresh, frozen.get(title(ablation), frozen.get("", ())))
     assert_learns(fresh, CASES[name].rate, before)
+
+
+@pytest.mark.parametrize("name", [n for n in list_detectors() if detector_info(n).prefusion])
+def test_two_maps_can_be_taught_by_a_teacher_of_the_same_kind(name):
+    student = small(name).train()
+    images, sida = faces(student, 6)
+    torch.manual_seed(1)
+    teacher = settled(create_detector(name, **CASES[name].small), (images, sida))
+    lessons = Distillation(teacher, student, "maps+logits", KnowledgeWeights(features=1, soft=0, hard=0))
+    optimiser = torch.optim.Adam(student.parameters(), CASES[name].rate)
+    totals = []
+    for _ in range(4):
+        losses = lessons.loss(student, images, sida, labels(6), images, sida)
+        assert set(losses.parts) == {"frequency", "spatial", "soft", "hard"}
+        totals.append(losses.total.item())
+        optimiser.zero_grad()
+        losses.total.backward()
+        optimiser.step()
+    assert 0 < totals[-1] < 0.95 * totals[0]
 
 
 @every_detector
