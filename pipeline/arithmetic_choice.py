@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -68,11 +68,11 @@ def measure(
     """
     wanted = max(1, faces // batches.batch_size)
     steps = [batches.steps * k // wanted for k in range(wanted)] if batches.steps > wanted else None
-    inputs: list[Inputs] = []
-    for _, batch in batches.batches(steps):
-        left = faces - sum(len(image) for image, _ in inputs)
-        if left > 0:
-            inputs.append((batch.image[:left], None if batch.sida is None else batch.sida[:left]))
+    # Only a single batch can be larger than what is asked for.
+    inputs: list[Inputs] = [
+        (batch.image[:faces], None if batch.sida is None else batch.sida[:faces])
+        for _, batch in batches.batches(steps)
+    ]
     trials = try_all(model, inputs, device)
     return {
         "machine": machine(device),
@@ -101,12 +101,11 @@ def choose(
     here = machine(device)
     if record["machine"] == here:
         return Arithmetic.parse(record["chosen"]), within
-    trials = [Trial.from_json(stored) for stored in record["trials"]]
-    near = [trial.arithmetic for trial in trials if trial.accepted]
+    near = {t.arithmetic: t.difference for t in map(Trial.from_json, record["trials"]) if t.accepted}
     key = f"{model_id} {here}"
     known = _remembered(cache)
     if known.get(key) not in near:
-        known[key] = _fastest_here(model, trials, device)
+        known[key] = _fastest_here(model, near, device)
         cache.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(cache, json.dumps(known, indent=1, sort_keys=True).encode())
     return Arithmetic.parse(known[key]), f"{within}; the fastest of those on this machine"
@@ -121,8 +120,8 @@ def _remembered(cache: Path) -> dict[str, str]:
     return {}
 
 
-def _fastest_here(model: Detector, compared: Sequence[Trial], device: torch.device) -> str:
-    """Of what was near enough where scores were compared; only seconds are this machine's."""
+def _fastest_here(model: Detector, differences: Mapping[str, float], device: torch.device) -> str:
+    """Of the arithmetics whose differences were near enough on faces; only seconds are this machine's."""
     size = model.spec.input_size
     generator = torch.Generator().manual_seed(0)
     inputs: list[Inputs] = [
@@ -132,6 +131,5 @@ def _fastest_here(model: Detector, compared: Sequence[Trial], device: torch.devi
         )
         for _ in range(_TIMED_BATCHES)
     ]
-    differences = {trial.arithmetic: trial.difference for trial in compared if trial.accepted}
     timed = try_all(model, inputs, device, [Arithmetic.parse(name) for name in differences])
     return fastest([replace(trial, difference=differences[trial.arithmetic]) for trial in timed]).arithmetic

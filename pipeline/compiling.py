@@ -28,7 +28,10 @@ def try_compiled(loaded: LoadedModel, device: str, batch_size: int, arithmetic: 
     crops = [random.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(batch_size)]
     sida = random.uniform(0, 20, (batch_size, SIDA_LENGTH)).astype(np.float32)
     with _one_thread():
-        plain = probability(Scorer(loaded, device, batch_size, arithmetic).score(crops, sida))
+        try:
+            plain = probability(Scorer(loaded, device, batch_size, arithmetic).score(crops, sida))
+        except FloatingPointError as error:
+            raise UsageError(f"--compile: cannot be compared with the uncompiled network: {error}") from None
         began = time.perf_counter()
         try:
             compiled = probability(

@@ -137,6 +137,13 @@ def _one_line(cls: type[JobConfig], error: ValidationError) -> str:
     return f"--{name.replace('_', '-')} {first.get('input')!r}: {', or '.join(texts)}"
 
 
+BatchSize = Annotated[
+    int, Field(ge=1, le=1024, json_schema_extra=HOW, description="Pictures scored together.")
+]
+Arithmetic = Annotated[
+    ArithmeticName,
+    Field(description="How the network is computed; auto: the fastest within the model card's tolerance."),
+]
 Workers = Annotated[
     int | None,
     Field(
@@ -343,13 +350,8 @@ class ScoreConfig(MediaSettings):
         ge=1,
         description="Frames a track needs to count for the verdict; capped by what the video has.",
     )
-    batch_size: int = Field(
-        default=8, ge=1, le=1024, json_schema_extra=HOW, description="Faces scored together."
-    )
-    arithmetic: ArithmeticName = Field(
-        default="auto",
-        description="How the network is computed; auto: the fastest within the model card's tolerance.",
-    )
+    batch_size: BatchSize = 8
+    arithmetic: Arithmetic = "auto"
     compile: bool = Field(
         default=False,
         json_schema_extra=LATER,
@@ -378,13 +380,8 @@ class EvaluateConfig(JobConfig):
     )
     replicates: int = Field(default=1000, ge=100, description="Bootstrap draws of the 95% intervals.")
     seed: int = Field(default=0, ge=0, description="Seed of the bootstrap.")
-    batch_size: int = Field(
-        default=8, ge=1, le=1024, json_schema_extra=HOW, description="Pictures scored together."
-    )
-    arithmetic: ArithmeticName = Field(
-        default="auto",
-        description="How the network is computed; auto: the fastest within the model card's tolerance.",
-    )
+    batch_size: BatchSize = 8
+    arithmetic: Arithmetic = "auto"
     accept_crops: bool = Field(
         default=False, description="Score pictures that were cut with other settings than the weights'."
     )
