@@ -141,7 +141,9 @@ def test_doctor_reports_each_topic_and_a_fix_for_each_problem(
         "Ray",
     } <= {f["topic"] for f in findings}
     assert any("h264" in f["text"] for f in findings if f["topic"] == "codecs")
-    assert code == cli.PROBLEMS * any(f["fix"] and not f["fix"].startswith("optional") for f in findings)
+    assert code == cli.scoring.PROBLEMS * any(
+        f["fix"] and not f["fix"].startswith("optional") for f in findings
+    )
 
 
 def test_doctor_names_the_fix_for_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""The command line: parse, build the configuration, run the job, turn errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+
+import ffpipe
+from ffpipe.manifests.errors import FfpipeError, StorageError, UsageError
+from ffpipe.pipeline import environment
+
+# Each of these modules adds its commands to the program when it is imported; help lists them in this order.
+from ffpipe.pipeline.cli import data, training, scoring, evaluation  # isort: skip
+from ffpipe.pipeline.cli.common import app, say
+
+__all__ = ["data", "evaluation", "main", "run", "scoring", "training"]
+
+INTERRUPTED = 130
+
+#: What the parser raises. Typer brings click along or inside itself, so the class is found through its own.
+_ParseError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ffpipe {ffpipe.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options of the program itself; `run` looks for --debug on its own, so that parsing errors show it too."""
+
+
+def main() -> None:
+    """Entry point: run a command and end with its exit code."""
+    environment.prepare()
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of a command line: 0, 3 and 4 by inputs, 2 usage, 74 input/output, 130 interrupted, 1 bug."""
+    # Every bug's message names --debug, so it is taken anywhere on the line.
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="ffpipe", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except _ParseError as error:
+        return _fail(error, error.format_message(), UsageError.exit_code, debug)
+    except FfpipeError as error:
+        return _fail(error, error.message, error.exit_code, debug)
+    except BrokenPipeError:
+        # The reader of standard output has gone; nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FfpipeError.exit_code
+    except OSError as error:
+        return _fail(
+            error,
+            f"{error.filename or 'input/output'}: {error.strerror or error}",
+            StorageError.exit_code,
+            debug,
+        )
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug is named in one line, --debug shows where
+        return _fail(
+            error, f"a bug in ffpipe: {type(error).__name__}: {error} (--debug shows where)", 1, debug
+        )
+    # Some versions of the parser turn an interrupt into this exit code themselves.
+    if code == INTERRUPTED:
+        say("interrupted; run the same command again to go on from here")
+    return code if isinstance(code, int) else 0
+
+
+def _fail(error: Exception, text: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    say(f"ffpipe: error: {text}")
+    return code

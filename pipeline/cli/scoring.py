@@ -1,0 +1,76 @@
+"""Commands that score media and try the program out: score, demo, doctor."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ffpipe.pipeline.cli.common import CONSOLE, JsonOption, WorkspaceOption, app, say
+from ffpipe.pipeline.cli.options import configured
+from ffpipe.pipeline.config import ScoreConfig
+from ffpipe.pipeline.output import Progress, print_verdicts
+from ffpipe.pipeline.workspace import Workspace
+
+#: Rows of the report that score prints; all of them are in the report's file.
+SHOWN_VERDICTS = 50
+#: What doctor returns where something needs mending: as for inputs, some checks failed.
+PROBLEMS = 3
+
+
+@app.command()
+@configured(ScoreConfig)
+def score(
+    paths: Annotated[list[str], typer.Argument(help="Videos, images, folders or globs.", metavar="PATH…")],
+    settings: ScoreConfig,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Report: .parquet, .csv, .json or .jsonl.", metavar="FILE"),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Score videos and images, and give each input a verdict with its evidence.
+
+    Every input gets one row, also one that fails. Exit code: 0 no input failed, 3 some did, 4 all did.
+    """
+    from ffpipe.pipeline import score as job
+    from ffpipe.pipeline.tables import to_json
+
+    with Progress("score", console=CONSOLE) as advance:
+        result = job.score(paths, settings, Workspace.find(workspace), out=out, say=say, advance=advance)
+    if json_output:
+        typer.echo(to_json(result.report))
+    else:
+        print_verdicts(result.report.to_pylist(), CONSOLE, SHOWN_VERDICTS)
+    return result.exit_code
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the demo writes.")] = Path("ffpipe-demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the clips' motion and noise.")] = 0,
+) -> int:
+    """Run the main job on clips made from one photograph: extract, train, score, offline on a CPU."""
+    from ffpipe.pipeline import demo as job
+
+    return job.run(folder, seed, CONSOLE)
+
+
+@app.command()
+def doctor(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> int:
+    """Check this machine: versions, codecs, detectors, GPU, memory, disk; each problem with its fix."""
+    from ffpipe.pipeline.doctor import examine
+
+    findings = examine(Workspace.find(workspace).root)
+    if json_output:
+        typer.echo(json.dumps([{"topic": f.topic, "text": f.text, "fix": f.fix} for f in findings]))
+    else:
+        for finding in findings:
+            mark = "ok     " if finding.fix is None else "PROBLEM"
+            typer.echo(f"{mark} {finding.topic}: {finding.text}")
+            if finding.fix:
+                typer.echo(f"        fix: {finding.fix}")
+    return PROBLEMS if any(f.fix and not f.fix.startswith("optional") for f in findings) else 0

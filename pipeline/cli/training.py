@@ -1,0 +1,89 @@
+"""Commands that make and describe detectors: train, export, models."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ffpipe.manifests.errors import UsageError
+from ffpipe.pipeline.cli.common import CONSOLE, JsonOption, WorkspaceOption, app, say
+from ffpipe.pipeline.cli.options import configured
+from ffpipe.pipeline.config import ExportConfig, TrainConfig
+from ffpipe.pipeline.output import Progress
+from ffpipe.pipeline.workspace import Workspace
+
+
+@app.command()
+@configured(TrainConfig)
+def train(settings: TrainConfig, workspace: WorkspaceOption = None, json_output: JsonOption = False) -> int:
+    """Train a detector on the extracted faces.
+
+    The only labelled dataset of the workspace is used unless --data names others.
+    Run the same command again to resume an interrupted run exactly.
+    """
+    from ffpipe.pipeline import train as job
+    from ffpipe.pipeline.next_step import after_train
+
+    place = Workspace.find(workspace)
+    with Progress("train", "steps", console=CONSOLE) as advance:
+        result = job.train(settings, place, say, advance)
+    say(f"model in {result.directory}")
+    say(f"next: {after_train(place)}")
+    if json_output:
+        typer.echo(json.dumps({"model": str(result.directory), "metrics": result.metrics}))
+    return 0
+
+
+@app.command()
+@configured(ExportConfig)
+def export(
+    settings: ExportConfig,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            help="A model's folder, or MODEL/RUN in the workspace. [default: the newest]",
+            metavar="RUN",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File: .onnx, or .pt2 for torch-export.", metavar="FILE"),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Write a trained network as an ONNX or torch.export file, its scores checked against ours.
+
+    Beside the file, a JSON has what it takes and gives: size, colours, crops, labels, thresholds.
+    """
+    from ffpipe.pipeline import export as job
+
+    result = job.export(run, settings, Workspace.find(workspace), out, say)
+    if json_output:
+        typer.echo(json.dumps(result.contract))
+    return 0
+
+
+@app.command()
+def models(
+    name: Annotated[str | None, typer.Argument(help="A detector, to see all of it.", metavar="NAME")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """List the detectors, or describe one: paper, input, size, options with the paper's tables, both recipes."""
+    from ffpipe.models import list_detectors
+    from ffpipe.pipeline import model_help
+
+    columns = shutil.get_terminal_size().columns
+    if name is None:
+        typer.echo(json.dumps(model_help.list_json()) if json_output else model_help.list_text(columns))
+    elif name not in list_detectors():
+        raise UsageError(f"no detector is called {name!r}; known are: {', '.join(list_detectors())}")
+    else:
+        typer.echo(
+            json.dumps(model_help.model_json(name)) if json_output else model_help.model_text(name, columns)
+        )

@@ -1,0 +1,18 @@
+"""Settings of each job, declared once: default, unit, range and help; TOML and the command line fill them in."""
+
+from ffpipe.pipeline.config.base import ArithmeticName, EngineName, JobConfig
+from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConfig
+from ffpipe.pipeline.config.trained import EvaluateConfig, ExportConfig
+from ffpipe.pipeline.config.training import TrainConfig
+
+__all__ = [
+    "ArithmeticName",
+    "EngineName",
+    "EvaluateConfig",
+    "ExportConfig",
+    "ExtractConfig",
+    "FrameSettings",
+    "JobConfig",
+    "ScoreConfig",
+    "TrainConfig",
+]
