@@ -70,6 +70,11 @@ def draw_generator(seed: int, epoch: int, face: int, copy: int) -> torch.Generat
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
 
 
+def numpy_generator(generator: torch.Generator) -> np.random.Generator:
+    """NumPy's generator, seeded by the next number of a draw's."""
+    return np.random.default_rng(int(torch.randint(1 << 62, (1,), generator=generator)))
+
+
 def augment(
     crop: Pixels, sida: Vector | None, settings: Augmentation, generator: torch.Generator
 ) -> tuple[Pixels, Vector | None]:

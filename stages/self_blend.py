@@ -97,9 +97,7 @@ def _move(size: tuple[int, ...], random: np.random.Generator) -> npt.NDArray[np.
     across, down = np.exp(np.log(_SCALE) * random.uniform(-1, 1, 2))
     right, below = random.uniform(-1, 1, 2) * _SHIFT * (width, height)
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
-    return np.array(
-        [[across, 0, right + middle_x * (1 - across)], [0, down, below + middle_y * (1 - down)]]
-    )
+    return np.array([[across, 0, right + middle_x * (1 - across)], [0, down, below + middle_y * (1 - down)]])
 
 
 def _deformed(mask: Mask, random: np.random.Generator) -> Mask:

@@ -27,6 +27,8 @@ from ffpipe.stages.crop import CropSettings, encode_crop
 from ffpipe.stages.statistics import face_sida
 
 SIDE = 32
+#: Eyes, nose and corners of the mouth, in shares of a crop's side.
+LANDMARKS = np.float32([0.38, 0.42, 0.62, 0.42, 0.5, 0.56, 0.4, 0.7, 0.6, 0.7])
 
 
 @cache
@@ -53,11 +55,14 @@ class MadeFaces:
             box=np.tile(np.float32([8, 8, 24, 24]), (count, 1)),
             side=np.full(count, SIDE, np.int32),
             stored_side=np.full(count, SIDE, np.int32),
+            landmarks=np.tile(LANDMARKS, (count, 1)),
+            inner=np.tile(np.float32([0.15, 0.15, 0.85, 0.85]), (count, 1)),
             block=(np.arange(count) // 8).astype(np.int32),
             place=(np.arange(count) % 8).astype(np.int32),
             block_bytes=np.full(-(-count // 8), 8 * SIDE * SIDE * 3, np.int64),
             media=tuple(f"{i:032x}" for i in range(2 * media)),
             groups=tuple(f"g{i // 2}" for i in range(2 * media)),
+            methods=("warp",) * (2 * media),
             looked=(frames,) * (2 * media),
         )
 
