@@ -26,7 +26,7 @@ from ffpipe.pipeline.recipe_choice import Choice, choose
 from ffpipe.pipeline.stored_media import labelled_media
 from ffpipe.pipeline.teaching import Teaching, make_teaching, require_teacher, seen_in_training
 from ffpipe.pipeline.train_result import Run, TrainResult, finish
-from ffpipe.pipeline.training_data import TrainingMedia, choose_media, more_frames
+from ffpipe.pipeline.training_data import TrainingMedia, choose_media, more_frames, pseudo_fakes
 from ffpipe.pipeline.training_job import (
     STATE,
     Selection,
@@ -52,7 +52,7 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     """
     if config.num_workers > 1 and config.engine == "local":
         raise UsageError(f"--num-workers {config.num_workers} needs --engine ray")
-    pseudo = _pseudo_fakes(config)
+    pseudo = pseudo_fakes(config)
     require_teacher(config.model, given=config.teacher is not None)
     teacher = _teacher(config, workspace)
     choice = choose(config, _cuda(config))
@@ -159,14 +159,6 @@ def _teaching(
             "student, whose figures they flatter"
         )
     return teaching
-
-
-def _pseudo_fakes(config: TrainConfig) -> PseudoFakes | None:
-    if config.pseudo_fakes is None:
-        if config.pseudo_share is not None:
-            raise UsageError(f"--pseudo-share {config.pseudo_share:g} needs --pseudo-fakes selfblend")
-        return None
-    return PseudoFakes() if config.pseudo_share is None else PseudoFakes(config.pseudo_share)
 
 
 def _job(

@@ -13,7 +13,7 @@ from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, MediaRecord, Split
 from ffpipe.manifests.splits import components, group_key, hold_out_validation
 from ffpipe.pipeline.balance import PseudoFakes
-from ffpipe.pipeline.config import ExtractConfig
+from ffpipe.pipeline.config import ExtractConfig, TrainConfig
 from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.overlap import clips_of
 from ffpipe.pipeline.stored_media import (
@@ -57,6 +57,15 @@ class TrainingMedia:
     train_clips: list[str] = field(default_factory=list)
     validation_clips: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def pseudo_fakes(config: TrainConfig) -> PseudoFakes | None:
+    """What the settings ask for. Raises UsageError for a share of none."""
+    if config.pseudo_fakes is None:
+        if config.pseudo_share is not None:
+            raise UsageError(f"--pseudo-share {config.pseudo_share:g} needs --pseudo-fakes selfblend")
+        return None
+    return PseudoFakes() if config.pseudo_share is None else PseudoFakes(config.pseudo_share)
 
 
 def choose_media(
