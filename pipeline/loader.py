@@ -179,7 +179,11 @@ class _Builder:
         )
         columns["box"] = box
         columns["inner"], columns["landmarks"] = (_in_crop(points, crop_box) for points in (box, landmarks))
-        columns |= {"media": media[kept], "place": kept, "block": np.full(len(kept), len(self.blocks))}
+        columns |= {
+            "media": media[kept],
+            "place": kept.astype(np.int32),
+            "block": np.full(len(kept), len(self.blocks), dtype=np.int32),
+        }
         for name, values in columns.items():
             self._columns.setdefault(name, []).append(values)
         self.blocks.append(block)
@@ -216,8 +220,9 @@ class _Builder:
         )
 
     def _column(self, name: str, kind: type[np.generic]) -> npt.NDArray[Any]:
-        parts = self._columns.get(name, [])
-        return np.concatenate(parts).astype(kind) if parts else np.empty(0, dtype=kind)
+        # What is taken is let go, and nothing of the right kind is copied twice: a large index is most of the memory.
+        parts = self._columns.pop(name, [])
+        return np.concatenate(parts).astype(kind, copy=False) if parts else np.empty(0, dtype=kind)
 
 
 def _vectors(column: pa.ChunkedArray, length: int) -> npt.NDArray[np.float32]:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from ffpipe.pipeline.faces import Rows
 
-#: Bytes of crops that are mixed with one another at a time; about what the reader may hold in memory.
-POOL_BYTES = 1 << 30
+#: Bytes of crops that are mixed with one another at a time; about what the reader may hold in memory. Torch and the
+#: other libraries take 0.85 GB: with a table of a million faces, this much keeps all below 2 GB (benchmarks/walk.py).
+POOL_BYTES = 1 << 29
 
 
 class Draws(NamedTuple):
