@@ -136,12 +136,13 @@ def write_dataset(
     crop_side: int = SIDE,
     pairs: str | None = None,
     coarse: int = 1,
+    face_changes: Sequence[dict[str, Any]] = (),
 ) -> ShardGroup:
     """A dataset of a workspace as extract leaves it; a clip is (group, label, split), one chunk each.
 
     Media are numbered from `first`. `crop_side` is the side that crops had before they were stored. With `pairs` the
     clips are those that other calls wrote under this name, at another quality: their pixels are the same but for
-    levels of grey, which are multiples of `coarse`.
+    levels of grey, which are multiples of `coarse`. face_changes: for each clip what its faces have otherwise.
     """
     shards = ShardGroup(root, "media", ["faces"])
     shards.create()
@@ -159,6 +160,8 @@ def write_dataset(
             media = replace(media, pair_id=f"{pairs}{number - first}")
         shown = number if pairs is None else number - first
         faces = [_face(number, frame, bool(label), crop_side, shown, coarse) for frame in range(frames)]
+        if face_changes:
+            faces = [replace(face, **face_changes[number - first]) for face in faces]
         tables = {"media": to_table("media", [media]), "faces": to_table("faces", faces)}
         shards.commit(f"{number:020x}", "a", tables, [])
     return shards
