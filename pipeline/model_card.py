@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ffpipe.models.detector import DetectorSpec
-from ffpipe.pipeline.balance import FAKE, REAL, PseudoFakes
+from ffpipe.pipeline.balance import FAKE, REAL, Balance, PseudoFakes
 from ffpipe.pipeline.recipe_choice import Choice
 from ffpipe.pipeline.recipe_text import describe
 from ffpipe.stages.aggregate import Thresholds
@@ -21,7 +21,7 @@ class CardFacts:
 
     workers: that trained together. counts: of media and faces, as in metrics.json. frame: frame AUC with its interval.
     arithmetic: by kind of device, what `arithmetic_choice.measure` found. teacher: as `Teaching.facts` tells.
-    pseudo: fakes that were made of real faces.
+    balance and pseudo: what an epoch drew equally often, and fakes that were made of real faces.
     """
 
     spec: DetectorSpec
@@ -39,6 +39,7 @@ class CardFacts:
     crop: CropSettings
     arithmetic: dict[str, Any]
     teacher: dict[str, Any] | None = None
+    balance: Balance = "recipe"
     pseudo: PseudoFakes | None = None
 
 
@@ -64,7 +65,9 @@ def write_card(facts: CardFacts) -> str:
 
 def _recipe(facts: CardFacts) -> str:
     recipe = facts.choice.recipe
-    rows = describe(recipe, facts.spec.input_size, facts.workers)
+    # Where the run has a rule of its own, the one of the recipe did not hold; the data's section has the numbers.
+    own = facts.balance != "recipe" or facts.pseudo is not None
+    rows = describe(replace(recipe, balance=recipe.balance and not own), facts.spec.input_size, facts.workers)
     lines = [f"- {topic[:1].upper()}{topic[1:]}: {text}." for topic, text in rows.items()]
     lines.append(f"- Seed: {facts.seed}.")
     if facts.pseudo:
@@ -75,8 +78,8 @@ def _recipe(facts: CardFacts) -> str:
             + ("; the statistics D of all come from the pixels so made." if facts.spec.needs_sida else ".")
         )
     if recipe.augmentation != Augmentation():
-        own = "; the statistics D of a changed face come from its own pixels" if facts.spec.needs_sida else ""
-        lines.append(f"- Faces of both classes are augmented alike{own}.")
+        d = "; the statistics D of a changed face come from its own pixels" if facts.spec.needs_sida else ""
+        lines.append(f"- Faces of both classes are augmented alike{d}.")
     return f"{_sentence(facts.choice.line)}\n\n" + "\n".join(lines)
 
 

@@ -127,6 +127,7 @@ def _card_facts(
         crop=run.media.crop,
         teacher=run.job.teaching.facts() if run.job.teaching else None,
         arithmetic=arithmetic,
+        balance=run.job.balance,
         pseudo=run.job.pseudo,
     )
 

@@ -340,3 +340,6 @@ def test_balance_by_method_is_trained_and_recorded(workspace):
     result = _train(workspace, epochs=1, balance="method")
     assert result.metrics["counts"]["train"]["epoch"] == {"real": 16, "warp": 16}
     assert load(result.directory).config["balance"] == "method"
+    card = (result.directory / "MODEL_CARD.md").read_text()
+    assert "the rarer class drawn several times" not in card
+    assert "Each epoch draws so many faces: 16 real, 16 warp." in card
