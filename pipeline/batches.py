@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ffpipe.pipeline.faces import Face, FaceSource, Rows
 from ffpipe.pipeline.sampler import Draws, Sampler
-from ffpipe.stages.augment import Augmentation, augment, draw_generator
+from ffpipe.stages.augment import Augmentation, augment, draw_generator, numpy_generator
 from ffpipe.stages.infer import to_input
+from ffpipe.stages.statistics import face_sida
 from ffpipe.stages.window import CENTRE, Fit, Place, window
 
 #: Faces whose D is read at a time, about 9 MB.
@@ -73,7 +74,10 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class TrainBatches:
-    """Training batches of an epoch for one rank; with `pairs` each face comes with its pair, under the same draws."""
+    """Training batches of an epoch for one rank; with `pairs` each face comes with its pair, under the same draws.
+
+    pseudo: some draws may be fakes made of real faces; every face is then treated as `stages.pseudo_fakes` says.
+    """
 
     source: FaceSource
     sampler: Sampler
@@ -82,6 +86,7 @@ class TrainBatches:
     threads: int = 0
     rank: int = 0
     pairs: Pairs | None = None
+    pseudo: bool = False
 
     @property
     def steps(self) -> int:
@@ -105,18 +110,43 @@ class TrainBatches:
     def _drawn(self, draws: Draws, rows: Rows, epoch: int, network: NetworkInput) -> Batch:
         """The faces of `rows`, augmented as the draws say: rows of pairs are augmented as what they pair."""
         found = self.source.fetch(rows.tolist())
-        drawn = zip(found, draws.rows.tolist(), draws.copies.tolist(), strict=True)
-        faces = [self._augmented(face, epoch, row, copy, network) for face, row, copy in drawn]
-        return _stack(faces, self.source.table.label[rows], network)
+        faces = [
+            self.drawn(face, epoch, row, copy, blended, network)
+            for face, row, copy, blended in zip(found, *(column.tolist() for column in draws), strict=True)
+        ]
+        labels = self.source.table.label[rows] | draws.blended
+        return _stack(faces, labels, network)
 
-    def _augmented(self, face: Face, epoch: int, row: int, copy: int, network: NetworkInput) -> Face:
-        generator = draw_generator(self.sampler.seed, epoch, row, copy)
+    def drawn(
+        self, face: Face, epoch: int, row: int, copy: int, blended: bool, network: NetworkInput
+    ) -> Face:
+        """A face as training draws it, before it is resized for the network; row, copy and blended as in `Draws`."""
+        generator = self.generator(epoch, row, copy, blended)
+        if self.pseudo:
+            return self._disguised(face, row, blended, network, generator)
         place = _drawn_place(generator) if network.fit == "crop" else CENTRE
         sida = face.sida if network.needs_sida else None
         crop, changed = augment(face.crop, sida, self.augmentation, generator)
         if network.fit == "crop":
             crop = window(crop, network.size, place)
         return Face(crop, face.sida if changed is None else changed)
+
+    def generator(self, epoch: int, row: int, copy: int, blended: bool) -> torch.Generator:
+        """The random numbers of a draw. A blend's are others than those of the same face as it is."""
+        return draw_generator(self.sampler.seed, epoch, row, -1 - copy if blended else copy)
+
+    def _disguised(
+        self, face: Face, row: int, blended: bool, network: NetworkInput, generator: torch.Generator
+    ) -> Face:
+        """A face of a training with pseudo-fakes; statistics are those of the final pixels, blended or not."""
+        # Needs OpenCV, which the loop can do without.
+        from ffpipe.stages.pseudo_fakes import before_augmentation, recompressed
+
+        random = numpy_generator(generator)
+        crop = before_augmentation(face.crop, self.source.table.shape(row), blended, random)
+        crop, _ = augment(crop, None, self.augmentation, generator)
+        crop = recompressed(crop, random)
+        return Face(crop, face_sida([crop])[0] if network.needs_sida else face.sida)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ffpipe.stages.face_shape import FaceShape
+
 Rows = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]
 Vector = npt.NDArray[np.float32]
@@ -23,13 +25,16 @@ class Face(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FaceTable:
-    """One entry per face, about 60 bytes each; `media`, `groups` and `looked` have one per medium.
+    """One entry per face, about 120 bytes each; `media`, `groups`, `methods` and `looked` have one per medium.
 
     medium: index into `media`. frame: index of the frame in its medium. box: (n,4), the detector's. side and
-    stored_side: of the crop at original resolution and as stored, in pixels. block: number of the faces that are read
+    stored_side: of the crop at original resolution and as stored, in pixels. landmarks (n,10) and inner (n,4), which
+    is the detector's box, are in shares of the crop's width and height, and not a number where they are not known.
+    block: number of the faces that are read
     from disk together, and place: where in it a face is; block_bytes has one entry a block, the bytes that it takes in
     memory.
-    looked: frames of the medium that were looked at, with or without a face.
+    methods: of forgery, None where there is none on record. looked: frames of the medium that were looked at, with
+    or without a face.
     """
 
     label: npt.NDArray[np.int8]
@@ -40,11 +45,14 @@ class FaceTable:
     box: npt.NDArray[np.float32]
     side: npt.NDArray[np.int32]
     stored_side: npt.NDArray[np.int32]
+    landmarks: npt.NDArray[np.float32]
+    inner: npt.NDArray[np.float32]
     block: npt.NDArray[np.int32]
     place: npt.NDArray[np.int32]
     block_bytes: Rows
     media: tuple[str, ...]
     groups: tuple[str, ...]
+    methods: tuple[str | None, ...]
     looked: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -61,6 +69,10 @@ class FaceTable:
     def downscaled(self, rows: Rows) -> int:
         """How many of the faces were larger than the store size, so that detail was lost in storing."""
         return int((self.side[rows] > self.stored_side[rows]).sum())
+
+    def shape(self, row: int) -> FaceShape:
+        """Where the face lies in its crop."""
+        return FaceShape.of(self.landmarks[row], self.inner[row])
 
 
 class FaceSource(Protocol):

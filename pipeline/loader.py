@@ -21,17 +21,19 @@ from ffpipe.pipeline.faces import Face, FaceTable
 from ffpipe.pipeline.sampler import POOL_BYTES
 from ffpipe.stages.crop import decode_crop
 
-_INDEX_COLUMNS = ("media_id", "box", "track_id", "frame_index", "pts_seconds", "crop_side", "stored_side")
+_PLAIN_COLUMNS = ("track_id", "frame_index", "pts_seconds", "crop_side", "stored_side")
+_INDEX_COLUMNS = ("media_id", "box", "crop_box", "landmarks", *_PLAIN_COLUMNS)
 _PIXEL_COLUMNS = ("crop", "sida")
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What training knows of a medium: its label, the group that must not be divided, and frames looked at."""
+    """What training knows of a medium: its label, the group that must not be divided, frames looked at, and method."""
 
     label: int
     group: str
     looked: int
+    method: str | None = None
 
 
 class _Block(NamedTuple):
@@ -170,10 +172,18 @@ class _Builder:
         kept = np.flatnonzero(media >= self._closed)
         if not len(kept):
             return
-        columns = {name: rows.column(name).to_numpy()[kept] for name in _INDEX_COLUMNS[2:]}
-        boxes = rows.column("box").combine_chunks().flatten().to_numpy().reshape(-1, 4)
-        columns["box"] = boxes[kept]
-        columns |= {"media": media[kept], "place": kept, "block": np.full(len(kept), len(self.blocks))}
+        columns = {name: rows.column(name).to_numpy()[kept] for name in _PLAIN_COLUMNS}
+        box, crop_box, landmarks = (
+            _vectors(rows.column(name), length)[kept]
+            for name, length in (("box", 4), ("crop_box", 4), ("landmarks", 10))
+        )
+        columns["box"] = box
+        columns["inner"], columns["landmarks"] = (_in_crop(points, crop_box) for points in (box, landmarks))
+        columns |= {
+            "media": media[kept],
+            "place": kept.astype(np.int32),
+            "block": np.full(len(kept), len(self.blocks), dtype=np.int32),
+        }
         for name, values in columns.items():
             self._columns.setdefault(name, []).append(values)
         self.blocks.append(block)
@@ -198,14 +208,34 @@ class _Builder:
             box=self._column("box", np.float32).reshape(-1, 4),
             side=self._column("crop_side", np.int32),
             stored_side=self._column("stored_side", np.int32),
+            landmarks=self._column("landmarks", np.float32).reshape(-1, 10),
+            inner=self._column("inner", np.float32).reshape(-1, 4),
             block=self._column("block", np.int32),
             place=self._column("place", np.int32),
             block_bytes=np.array(self._bytes, dtype=np.int64),
             media=media,
             groups=tuple(self._known[name].group for name in media),
+            methods=tuple(self._known[name].method for name in media),
             looked=tuple(self._known[name].looked for name in media),
         )
 
     def _column(self, name: str, kind: type[np.generic]) -> npt.NDArray[Any]:
-        parts = self._columns.get(name, [])
-        return np.concatenate(parts).astype(kind) if parts else np.empty(0, dtype=kind)
+        # What is taken is let go, and nothing of the right kind is copied twice: a large index is most of the memory.
+        parts = self._columns.pop(name, [])
+        return np.concatenate(parts).astype(kind, copy=False) if parts else np.empty(0, dtype=kind)
+
+
+def _vectors(column: pa.ChunkedArray, length: int) -> npt.NDArray[np.float32]:
+    """A column of lists of one length as (n,length), not a number where there is none."""
+    lists = column.combine_chunks()
+    there = lists.is_valid().to_numpy(zero_copy_only=False)
+    vectors = np.full((len(lists), length), np.nan, np.float32)
+    vectors[there] = lists.flatten().to_numpy().reshape(-1, length)
+    return vectors
+
+
+def _in_crop(points: npt.NDArray[np.float32], crop_box: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Points (n,2k) of the frame as shares of the sides of crops whose boxes in the frame are (n,4)."""
+    corner, far = crop_box[:, None, :2], crop_box[:, None, 2:]
+    shares: npt.NDArray[np.float32] = (points.reshape(len(points), -1, 2) - corner) / (far - corner)
+    return shares.reshape(points.shape)

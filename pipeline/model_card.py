@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ffpipe.models.detector import DetectorSpec
+from ffpipe.pipeline.balance import FAKE, REAL, Balance, PseudoFakes
 from ffpipe.pipeline.recipe_choice import Choice
 from ffpipe.pipeline.recipe_text import describe
 from ffpipe.stages.aggregate import Thresholds
@@ -20,6 +21,7 @@ class CardFacts:
 
     workers: that trained together. counts: of media and faces, as in metrics.json. frame: frame AUC with its interval.
     arithmetic: by kind of device, what `arithmetic_choice.measure` found. teacher: as `Teaching.facts` tells.
+    balance and pseudo: what an epoch drew equally often, and fakes that were made of real faces.
     """
 
     spec: DetectorSpec
@@ -37,6 +39,8 @@ class CardFacts:
     crop: CropSettings
     arithmetic: dict[str, Any]
     teacher: dict[str, Any] | None = None
+    balance: Balance = "recipe"
+    pseudo: PseudoFakes | None = None
 
 
 def write_card(facts: CardFacts) -> str:
@@ -61,12 +65,21 @@ def write_card(facts: CardFacts) -> str:
 
 def _recipe(facts: CardFacts) -> str:
     recipe = facts.choice.recipe
-    rows = describe(recipe, facts.spec.input_size, facts.workers)
+    # Where the run has a rule of its own, the one of the recipe did not hold; the data's section has the numbers.
+    own = facts.balance != "recipe" or facts.pseudo is not None
+    rows = describe(replace(recipe, balance=recipe.balance and not own), facts.spec.input_size, facts.workers)
     lines = [f"- {topic[:1].upper()}{topic[1:]}: {text}." for topic, text in rows.items()]
     lines.append(f"- Seed: {facts.seed}.")
+    if facts.pseudo:
+        lines.append(
+            "- Fakes made of real faces: each blended with a changed copy of itself (self-blended images, Shiohara and "
+            "Yamasaki, CVPR 2022), in training alone. Every other face was changed and compressed like the parts of a "
+            "blend"
+            + ("; the statistics D of all come from the pixels so made." if facts.spec.needs_sida else ".")
+        )
     if recipe.augmentation != Augmentation():
-        own = "; the statistics D of a changed face come from its own pixels" if facts.spec.needs_sida else ""
-        lines.append(f"- Faces of both classes are augmented alike{own}.")
+        d = "; the statistics D of a changed face come from its own pixels" if facts.spec.needs_sida else ""
+        lines.append(f"- Faces of both classes are augmented alike{d}.")
     return f"{_sentence(facts.choice.line)}\n\n" + "\n".join(lines)
 
 
@@ -94,11 +107,10 @@ def _data(facts: CardFacts) -> str:
             for name, part in (("train", train), ("validation", validation))
         ),
     ]
-    drawn = train["draws"]
     lines = [
         f"Datasets: {', '.join(facts.datasets)}{quality}. Split: {facts.split}. The test split was not touched.",
         "\n".join(rows),
-        f"{_draws(drawn['real'], drawn['fake'])} {train['downscaled']} training crops were larger than the store "
+        f"{_draws(train)} {train['downscaled']} training crops were larger than the store "
         "size and had lost detail when they were stored.",
     ]
     if facts.notes:
@@ -106,7 +118,12 @@ def _data(facts: CardFacts) -> str:
     return "\n\n".join(lines)
 
 
-def _draws(real: int, fake: int) -> str:
+def _draws(train: dict[str, Any]) -> str:
+    real, fake = train["draws"]["real"], train["draws"]["fake"]
+    whole = isinstance(real, int) and isinstance(fake, int)
+    if not whole or not train["epoch"].keys() <= {REAL, FAKE}:
+        parts = ", ".join(f"{draws} {name}" for name, draws in train["epoch"].items())
+        return f"Each epoch draws so many faces: {parts}."
     if real == fake == 1:
         return "Each epoch draws every face once."
     often, rare = ("real", "fake") if real > fake else ("fake", "real")

@@ -41,4 +41,9 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Every setting, ready for JSON."""
-        return {**asdict(self), "options": dict(self.options), "left_out": list(self.left_out)}
+        return {
+            **asdict(self),
+            "options": dict(self.options),
+            "augmentation": self.augmentation.to_json(),
+            "left_out": list(self.left_out),
+        }

@@ -16,6 +16,7 @@ from ffpipe.manifests.shards import RunLock
 from ffpipe.models import checkpoint
 from ffpipe.models.errors import CheckpointError
 from ffpipe.pipeline import environment
+from ffpipe.pipeline.balance import PseudoFakes, draws_in_words
 from ffpipe.pipeline.config import TrainConfig
 from ffpipe.pipeline.engine import available_cores
 from ffpipe.pipeline.faces import FaceTable
@@ -25,7 +26,7 @@ from ffpipe.pipeline.recipe_choice import Choice, choose
 from ffpipe.pipeline.stored_media import labelled_media
 from ffpipe.pipeline.teaching import Teaching, make_teaching, require_teacher, seen_in_training
 from ffpipe.pipeline.train_result import Run, TrainResult, finish
-from ffpipe.pipeline.training_data import TrainingMedia, choose_media, more_frames
+from ffpipe.pipeline.training_data import TrainingMedia, choose_media, more_frames, pseudo_fakes
 from ffpipe.pipeline.training_job import (
     STATE,
     Selection,
@@ -51,16 +52,17 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     """
     if config.num_workers > 1 and config.engine == "local":
         raise UsageError(f"--num-workers {config.num_workers} needs --engine ray")
+    pseudo = pseudo_fakes(config)
     require_teacher(config.model, given=config.teacher is not None)
     teacher = _teacher(config, workspace)
     choice = choose(config, _cuda(config))
     say(choice.line)
-    media = choose_media(workspace, config.data, config.quality, choice.recipe.left_out, config.seed)
+    media = choose_media(workspace, config.data, config.quality, choice.recipe.left_out, config.seed, pseudo)
     teaching = _teaching(config, workspace, choice, media, teacher) if teacher else None
     say(_data_line(media))
     for note in media.notes:
         say(note)
-    job = _job(config, workspace, choice, media, teaching)
+    job = _job(config, workspace, choice, media, teaching, pseudo)
     if teaching:
         teaching.under(teaching.load(), job.build())
         say(teaching.line)
@@ -160,7 +162,12 @@ def _teaching(
 
 
 def _job(
-    config: TrainConfig, workspace: Workspace, choice: Choice, media: TrainingMedia, teaching: Teaching | None
+    config: TrainConfig,
+    workspace: Workspace,
+    choice: Choice,
+    media: TrainingMedia,
+    teaching: Teaching | None,
+    pseudo: PseudoFakes | None,
 ) -> TrainingJob:
     digest = _digest(config, choice, media, teaching)
     return TrainingJob(
@@ -175,6 +182,8 @@ def _job(
         threads=config.loader_workers,
         fit=media.crop.fit,
         teaching=teaching,
+        balance=config.balance,
+        pseudo=pseudo,
     )
 
 
@@ -240,9 +249,8 @@ def _say_selection(
 ) -> list[str]:
     """Say what the faces are; returns what the model card should repeat."""
     real, fake = table.classes(chosen.train)
-    say(
-        f"faces: {real} real and {fake} fake to train on{_draws(chosen)}, {len(chosen.validation)} to validate with"
-    )
+    said = f"faces: {real} real and {fake} fake to train on{draws_in_words(chosen.parts)}"
+    say(f"{said}, {len(chosen.validation)} to validate with")
     notes = []
     if chosen.unpaired and job.teaching:
         notes.append(
@@ -258,8 +266,9 @@ def _say_selection(
         )
     if chosen.downscaled:
         notes.append(
-            f"{chosen.downscaled} of {len(chosen.train)} training crops were larger than the store size: where such a "
-            "face is augmented, its statistics come from the downscaled crop"
+            f"{chosen.downscaled} of {len(chosen.train)} training crops were larger than the store size: "
+            f"{'with pseudo-fakes' if job.pseudo else 'where such a face is augmented,'} its statistics come from the "
+            "downscaled crop"
         )
     for note in notes:
         say(note)
@@ -267,13 +276,6 @@ def _say_selection(
         for command in more_frames(workspace, media.datasets, wanted):
             say(f"for more frames: {command} (another --name instead of --overwrite keeps what is there)")
     return notes
-
-
-def _draws(chosen: Selection) -> str:
-    """How the classes are balanced, where they are."""
-    rare = max(chosen.train_copies, key=lambda label: chosen.train_copies[label])
-    copies = chosen.train_copies[rare]
-    return f" ({'fake' if rare else 'real'} ones drawn {copies} times an epoch)" if copies > 1 else ""
 
 
 class _Console(Observer):

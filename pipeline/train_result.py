@@ -13,6 +13,7 @@ from ffpipe.manifests.errors import StorageError
 from ffpipe.models import checkpoint
 from ffpipe.models.detector import Detector
 from ffpipe.pipeline import provenance, training_state
+from ffpipe.pipeline.balance import draws_per_face
 from ffpipe.pipeline.config import TrainConfig
 from ffpipe.pipeline.faces import FaceTable, Rows, largest_per_frame
 from ffpipe.pipeline.loader import ShardFaces
@@ -126,6 +127,8 @@ def _card_facts(
         crop=run.media.crop,
         teacher=run.job.teaching.facts() if run.job.teaching else None,
         arithmetic=arithmetic,
+        balance=run.job.balance,
+        pseudo=run.job.pseudo,
     )
 
 
@@ -143,6 +146,8 @@ def _facts(run: Run) -> dict[str, Any]:
             "digest": media.data_digest,
             "split": media.split,
         },
+        "balance": run.job.balance,
+        **({"pseudo_fakes": asdict(run.job.pseudo)} if run.job.pseudo else {}),
         **({"teacher": {**teaching.facts(), **teaching.taught_from}} if teaching else {}),
         "train_media": sorted(media.train),
         "train_clips": media.train_clips,
@@ -177,8 +182,12 @@ def _counts(table: FaceTable, chosen: Selection) -> dict[str, Any]:
             "fake_faces": fake,
         }
 
-    draws = {"real": chosen.train_copies[0], "fake": chosen.train_copies[1]}
-    train = {**part(chosen.train), "downscaled": chosen.downscaled, "draws": draws}
+    train = {
+        **part(chosen.train),
+        "downscaled": chosen.downscaled,
+        "draws": draws_per_face(chosen.parts),
+        "epoch": {part.name: part.draws for part in chosen.parts},
+    }
     return {"train": train, "validation": part(chosen.validation)}
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ffpipe.manifests.errors import UsageError
-from ffpipe.manifests.records import MediaRecord, Split
+from ffpipe.manifests.records import Label, MediaRecord, Split
 from ffpipe.manifests.splits import components, group_key, hold_out_validation
-from ffpipe.pipeline.config import ExtractConfig
+from ffpipe.pipeline.balance import PseudoFakes
+from ffpipe.pipeline.config import ExtractConfig, TrainConfig
 from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.overlap import clips_of
 from ffpipe.pipeline.stored_media import (
@@ -58,13 +59,29 @@ class TrainingMedia:
     notes: list[str] = field(default_factory=list)
 
 
+def pseudo_fakes(config: TrainConfig) -> PseudoFakes | None:
+    """What the settings ask for. Raises UsageError for a share of none."""
+    if config.pseudo_fakes is None:
+        if config.pseudo_share is not None:
+            raise UsageError(f"--pseudo-share {config.pseudo_share:g} needs --pseudo-fakes selfblend")
+        return None
+    return PseudoFakes() if config.pseudo_share is None else PseudoFakes(config.pseudo_share)
+
+
 def choose_media(
-    workspace: Workspace, data: Sequence[str], quality: str | None, left_out: Sequence[str], seed: int
+    workspace: Workspace,
+    data: Sequence[str],
+    quality: str | None,
+    left_out: Sequence[str],
+    seed: int,
+    pseudo: PseudoFakes | None = None,
 ) -> TrainingMedia:
     """The media to train on: the named datasets, or the only labelled one; the test split is never touched.
 
+    With pseudo-fakes real media are enough. Those never validate, so that without labelled fakes nothing does.
+
     Raises UsageError where the choice is not clear (several datasets or qualities), a name is unknown, a class
-    is missing, or datasets were cut with different crop settings.
+    is missing, datasets were cut with different crop settings, or pseudo-fakes are asked of whole images.
     """
     names = _choose_datasets(workspace, data)
     groups = [workspace.dataset(name) for name in names]
@@ -75,8 +92,12 @@ def choose_media(
     media = without_conflicts(media, notes)
     jobs = [stored_job(group) for group in groups]
     crop = crop_settings(names, jobs)
-    train, validation, split = _divide(media, jobs, seed, notes)
-    _require_classes(train, names)
+    if pseudo:
+        _require_faces(crop, names)
+    train, validation, split = _divide(media, jobs, seed, notes, spare=pseudo is None or _has_fakes(media))
+    if pseudo:
+        train, validation = _beside_pseudo_fakes(train, validation, pseudo, notes)
+    _require_classes(train, names, pseudo)
     return TrainingMedia(
         datasets=names,
         train=train,
@@ -126,16 +147,50 @@ def _without_methods(
     return [m for m in media if m.method not in left_out]
 
 
+def _require_faces(crop: CropSettings, names: Sequence[str]) -> None:
+    if crop.kind == "whole":
+        raise UsageError(
+            f"--pseudo-fakes selfblend: {', '.join(names)}: these are whole images, in which no face was looked "
+            "for; blending needs faces, as extract cuts them without --whole"
+        )
+
+
+def _has_fakes(media: Iterable[MediaRecord]) -> bool:
+    """Whether fakes are labelled that training may look at."""
+    return any(m.label == Label.FAKE and m.split is not Split.TEST for m in media)
+
+
+def _beside_pseudo_fakes(
+    train: dict[str, Labelled], validation: dict[str, Labelled], pseudo: PseudoFakes, notes: list[str]
+) -> tuple[dict[str, Labelled], dict[str, Labelled]]:
+    """What trains and validates where fakes are made of real faces."""
+    fakes = sum(medium.label for medium in train.values())
+    if fakes and pseudo.share == 1:
+        train = {name: medium for name, medium in train.items() if not medium.label}
+        notes.append(
+            f"{media_words(fakes)} labelled fake {are(fakes)} not trained on, since --pseudo-share is 1"
+        )
+    if not any(medium.label for medium in validation.values()):
+        unused = f"; {media_words(len(validation))} held out as validation stay unused" if validation else ""
+        notes.append(
+            "no validation: no fake is labelled for it, and pseudo-fakes never validate; the last epoch is kept, the "
+            f"model will be marked unvalidated, and its verdicts stay inconclusive{unused}"
+        )
+        validation = {}
+    return train, validation
+
+
 def _divide(
-    media: list[MediaRecord], jobs: Sequence[dict[str, Any]], seed: int, notes: list[str]
+    media: list[MediaRecord], jobs: Sequence[dict[str, Any]], seed: int, notes: list[str], spare: bool
 ) -> tuple[dict[str, Labelled], dict[str, Labelled], str]:
+    """Training, validation, and where the division comes from; `spare` holds groups out where the datasets do not."""
     parts = parts_of(media)
     joined = components([group_key(m), m.media_id] for m in media)
     train = [m for m in media if parts[m.media_id] is Split.TRAIN]
     held_out = [m for m in media if parts[m.media_id] is Split.VAL]
     sources = sorted({str(job.get("split_source", "none")) for job in jobs})
     split = f"the datasets' own ({'; '.join(sources)})"
-    if not held_out and train:
+    if not held_out and train and spare:
         groups = hold_out_validation(train, seed)
         held_out = [m for m in train if group_key(m) in groups]
         ids = {m.media_id for m in held_out}
@@ -167,12 +222,18 @@ def _held_out_line(groups: int, media: int, seed: int) -> str:
 
 
 def _by_id(media: Iterable[MediaRecord], joined: dict[str, str]) -> dict[str, Labelled]:
-    return {m.media_id: Labelled(int(m.label or 0), joined[m.media_id], m.frames_decoded) for m in media}
+    return {
+        m.media_id: Labelled(int(m.label or 0), joined[m.media_id], m.frames_decoded, m.method) for m in media
+    }
 
 
-def _require_classes(train: dict[str, Labelled], names: Sequence[str]) -> None:
+def _require_classes(train: dict[str, Labelled], names: Sequence[str], pseudo: PseudoFakes | None) -> None:
     labels = {medium.label for medium in train.values()}
-    if labels != {0, 1}:
+    if pseudo and 0 not in labels:
+        raise UsageError(
+            f"no real media to train on in {', '.join(names)}: pseudo-fakes are made of real faces"
+        )
+    if labels != {0, 1} and not pseudo:
         missing = "real and fake" if not labels else "fake" if labels == {0} else "real"
         raise UsageError(f"no {missing} media to train on in {', '.join(names)}: both classes are needed")
 

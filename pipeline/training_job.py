@@ -20,12 +20,12 @@ from ffpipe.models.detector import Detector
 from ffpipe.models.registry import create_detector
 from ffpipe.pipeline import training_state
 from ffpipe.pipeline.arithmetic_choice import measure_all
+from ffpipe.pipeline.balance import Balance, Part, PseudoFakes, entries, parts_of_epoch
 from ffpipe.pipeline.batches import EvalBatches, NetworkInput, Pairs, TrainBatches, sida_batches
 from ffpipe.pipeline.faces import (
     FaceTable,
     Rows,
     at_most,
-    balancing_copies,
     largest_per_frame,
     most_frames,
     rows_of_media,
@@ -66,6 +66,7 @@ class TrainingJob:
     folder: of the run; its `state` holds what resuming needs. datasets: the folders of their shards.
     limit: most faces an epoch. threads: that load faces ahead, a worker; None leaves it to `work`. fit: how the
     stored pictures become the network's input. teaching: who teaches the detector; None where it learns alone.
+    pseudo: fakes that are made of real faces; None for none.
     """
 
     folder: Path
@@ -79,6 +80,8 @@ class TrainingJob:
     threads: int | None = None
     fit: Fit = "resize"
     teaching: Teaching | None = None
+    balance: Balance = "recipe"
+    pseudo: PseudoFakes | None = None
 
     @property
     def state(self) -> Path:
@@ -103,7 +106,7 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The faces that a run uses; rows of a table. train_copies: draws of each class an epoch.
+    """The faces that a run uses; rows of a table. parts: how often an epoch draws them, and as what.
 
     pairs: for each face of the table the row of its pair, under a teacher. unpaired: training faces left out since
     they have none.
@@ -111,7 +114,7 @@ class Selection:
 
     train: Rows
     validation: Rows
-    train_copies: dict[int, int]
+    parts: tuple[Part, ...]
     frames_found: int
     downscaled: int
     pairs: Rows | None = None
@@ -136,12 +139,13 @@ def select(job: TrainingJob, table: FaceTable) -> Selection:
     if job.limit is not None:
         train = at_most(table, train, max(2, job.limit), job.seed)
         validation = at_most(table, validation, job.limit, job.seed) if len(validation) else validation
-    if len(set(table.label[train].tolist())) < 2:
+    labels = set(table.label[train].tolist())
+    if labels != {0, 1} and not (job.pseudo and 0 in labels):
         raise UsageError("training needs faces of both classes, and the data have none of one")
     if teaching and pairs is not None:
         teaching.require_pairs(table, train, pairs)
-    copies = balancing_copies(table.label[train]) if job.recipe.balance else {0: 1, 1: 1}
-    return Selection(train, validation, copies, found, table.downscaled(train), pairs, unpaired)
+    parts = parts_of_epoch(table, train, job.balance, job.recipe.balance, job.pseudo)
+    return Selection(train, validation, parts, found, table.downscaled(train), pairs, unpaired)
 
 
 def prepare(
@@ -163,22 +167,28 @@ def prepare(
     block_bytes = table.block_bytes if pairs is None else bytes_with_pairs(table, chosen.train, pairs.rows)
     # A pool may exceed its bound by one unit, and the reader's memory has room for one block.
     beyond = int(block_bytes.max(initial=0) - table.block_bytes.max(initial=0))
+    drawn = entries(chosen.parts)
     sampler = Sampler(
-        rows=chosen.train,
-        blocks=table.block[chosen.train],
-        copies=np.array([chosen.train_copies[int(label)] for label in table.label[chosen.train]]),
+        rows=drawn.rows,
+        blocks=table.block[drawn.rows],
+        copies=drawn.copies,
         block_bytes=block_bytes,
         batch_size=job.recipe.batch_size,
         seed=job.seed,
         pool_bytes=max(1, POOL_BYTES - beyond),
         world=world,
+        part=drawn.part,
+        extra=drawn.extra,
+        blended=drawn.blended,
     )
     if not sampler.steps:
         raise UsageError(
             f"{sampler.draws} faces make {sampler.batches} batches of {job.recipe.batch_size}, too few for "
             f"--num-workers {world}"
         )
-    batches = TrainBatches(source, sampler, network, job.recipe.augmentation, threads, rank, pairs)
+    batches = TrainBatches(
+        source, sampler, network, job.recipe.augmentation, threads, rank, pairs, job.pseudo is not None
+    )
     if not len(chosen.validation):
         return batches, None
     held_out = EvalBatches(source, chosen.validation, network, job.recipe.batch_size, threads)
@@ -203,7 +213,7 @@ def work(
     new = training_state.load(job.state) is None
     if new:
         # On every rank, with the same faces; a run that goes on finds what was measured among its weights.
-        model.fit_statistics(sida_batches(train.source, train.sampler.rows))
+        model.fit_statistics(sida_batches(train.source, np.unique(train.sampler.rows)))
     if rank == 0 and new:
         seconds = estimate_seconds(
             model, train, validation, objective, settings.epochs, device, settings.precision

@@ -27,6 +27,8 @@ from ffpipe.stages.crop import CropSettings, encode_crop
 from ffpipe.stages.statistics import face_sida
 
 SIDE = 32
+#: Eyes, nose and corners of the mouth, in shares of a crop's side.
+LANDMARKS = np.float32([0.38, 0.42, 0.62, 0.42, 0.5, 0.56, 0.4, 0.7, 0.6, 0.7])
 
 
 @cache
@@ -53,11 +55,14 @@ class MadeFaces:
             box=np.tile(np.float32([8, 8, 24, 24]), (count, 1)),
             side=np.full(count, SIDE, np.int32),
             stored_side=np.full(count, SIDE, np.int32),
+            landmarks=np.tile(LANDMARKS, (count, 1)),
+            inner=np.tile(np.float32([0.15, 0.15, 0.85, 0.85]), (count, 1)),
             block=(np.arange(count) // 8).astype(np.int32),
             place=(np.arange(count) % 8).astype(np.int32),
             block_bytes=np.full(-(-count // 8), 8 * SIDE * SIDE * 3, np.int64),
             media=tuple(f"{i:032x}" for i in range(2 * media)),
             groups=tuple(f"g{i // 2}" for i in range(2 * media)),
+            methods=("warp",) * (2 * media),
             looked=(frames,) * (2 * media),
         )
 
@@ -131,12 +136,13 @@ def write_dataset(
     crop_side: int = SIDE,
     pairs: str | None = None,
     coarse: int = 1,
+    face_changes: Sequence[dict[str, Any]] = (),
 ) -> ShardGroup:
     """A dataset of a workspace as extract leaves it; a clip is (group, label, split), one chunk each.
 
     Media are numbered from `first`. `crop_side` is the side that crops had before they were stored. With `pairs` the
     clips are those that other calls wrote under this name, at another quality: their pixels are the same but for
-    levels of grey, which are multiples of `coarse`.
+    levels of grey, which are multiples of `coarse`. face_changes: for each clip what its faces have otherwise.
     """
     shards = ShardGroup(root, "media", ["faces"])
     shards.create()
@@ -154,6 +160,8 @@ def write_dataset(
             media = replace(media, pair_id=f"{pairs}{number - first}")
         shown = number if pairs is None else number - first
         faces = [_face(number, frame, bool(label), crop_side, shown, coarse) for frame in range(frames)]
+        if face_changes:
+            faces = [replace(face, **face_changes[number - first]) for face in faces]
         tables = {"media": to_table("media", [media]), "faces": to_table("faces", faces)}
         shards.commit(f"{number:020x}", "a", tables, [])
     return shards

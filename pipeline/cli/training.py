@@ -1,4 +1,4 @@
-"""Commands that make and describe detectors: train, export, models."""
+"""Commands that make and describe detectors: train, preview, export, models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import typer
 from ffpipe.manifests.errors import UsageError
 from ffpipe.pipeline.cli.common import CONSOLE, JsonOption, WorkspaceOption, app, say
 from ffpipe.pipeline.cli.options import configured
-from ffpipe.pipeline.config import ExportConfig, TrainConfig
+from ffpipe.pipeline.config import ExportConfig, PreviewConfig, TrainConfig
+from ffpipe.pipeline.config.preview import NOT_SHOWN
 from ffpipe.pipeline.output import Progress
 from ffpipe.pipeline.workspace import Workspace
 
@@ -35,6 +36,25 @@ def train(settings: TrainConfig, workspace: WorkspaceOption = None, json_output:
     say(f"next: {after_train(place)}")
     if json_output:
         typer.echo(json.dumps({"model": str(result.directory), "metrics": result.metrics}))
+    return 0
+
+
+@app.command()
+@configured(PreviewConfig, hidden=NOT_SHOWN)
+def preview(
+    settings: PreviewConfig,
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG file to write.", metavar="FILE")],
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Draw the faces of a training run as a contact sheet: as stored, as blended, as augmented.
+
+    Each draw is the one that `ffpipe train` makes with the same settings and seed.
+    """
+    from ffpipe.pipeline import preview as job
+
+    sheet = job.preview(settings, Workspace.find(workspace), out, say)
+    typer.echo(json.dumps({"sheet": str(sheet.path), "faces": sheet.faces}) if json_output else sheet.path)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from ffpipe.pipeline.config.base import ArithmeticName, EngineName, JobConfig
 from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConfig
+from ffpipe.pipeline.config.preview import PreviewConfig
 from ffpipe.pipeline.config.trained import EvaluateConfig, ExportConfig
 from ffpipe.pipeline.config.training import TrainConfig
 
@@ -13,6 +14,7 @@ __all__ = [
     "ExtractConfig",
     "FrameSettings",
     "JobConfig",
+    "PreviewConfig",
     "ScoreConfig",
     "TrainConfig",
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ffpipe.pipeline.config.base import HOW, JobConfig
+from ffpipe.pipeline.config.base import HOW, LATER, JobConfig
 from ffpipe.pipeline.optimiser_names import OptimiserName, ScheduleName
 
 
@@ -66,6 +66,25 @@ class TrainConfig(JobConfig):
     )
     augmentation: dict[str, Any] = Field(
         default_factory=dict, description="Changes to the recipe's augmentation, as augmentation.KEY=VALUE."
+    )
+    pseudo_fakes: Literal["selfblend"] | None = Field(
+        default=None,
+        json_schema_extra=LATER,
+        description="Make fakes of real faces while training: each blended with a changed copy of itself.",
+    )
+    pseudo_share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        json_schema_extra=LATER,
+        description="Share of the fakes of an epoch that --pseudo-fakes makes, where others are labelled; 1 leaves "
+        "those out. [default: 0.5]",
+    )
+    balance: Literal["recipe", "none", "class", "method"] = Field(
+        default="recipe",
+        json_schema_extra=LATER,
+        description="What an epoch draws equally often: as the recipe says, every face once, both classes, or each "
+        "method and as many real faces as fakes.",
     )
     frames_per_video: int | None = Field(
         default=None, ge=1, description="Faces' frames per video; default from the recipe."

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from ffpipe.pipeline.evaluate import Evaluation
     from ffpipe.pipeline.export import ExportResult
     from ffpipe.pipeline.extract import ExtractResult
+    from ffpipe.pipeline.preview import Sheet
     from ffpipe.pipeline.train_result import TrainResult
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "export", "extract", "score", "train"]
+__all__ = ["__version__", "evaluate", "export", "extract", "preview", "score", "train"]
 
 StrPath = str | PathLike[str]
 
@@ -51,6 +52,17 @@ def train(model: str = "sfcl-hcmf", *, workspace: StrPath | None = None, **setti
     from ffpipe.pipeline.train import train as job
 
     return job(TrainConfig.build({"model": model, **settings}), _workspace(workspace), _say)
+
+
+def preview(out: StrPath, *, workspace: StrPath | None = None, **settings: Any) -> Sheet:
+    """Draw what a training would draw as a contact sheet, PNG; `settings` are those of `ffpipe preview`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import PreviewConfig
+    from ffpipe.pipeline.preview import preview as job
+
+    return job(PreviewConfig.build(settings), _workspace(workspace), Path(out), _say)
 
 
 def score(

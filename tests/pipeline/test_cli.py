@@ -11,7 +11,7 @@ from media import make_face_clip
 from ffpipe.models import list_detectors
 from ffpipe.pipeline import cli
 
-COMMANDS = ("extract", "train", "score", "export", "models", "datasets", "doctor", "demo", "purge")
+COMMANDS = ("extract", "train", "preview", "score", "export", "models", "datasets", "doctor", "demo", "purge")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

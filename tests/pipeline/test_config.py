@@ -86,3 +86,17 @@ def test_inputs_are_of_one_kind() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         ExtractConfig().frames = 3  # type: ignore[misc]
+
+
+def test_pseudo_fakes_balance_and_damage_leave_the_digests_of_earlier_trainings_as_they_were() -> None:
+    base = TrainConfig(model="meso4")
+    assert not {"pseudo_fakes", "pseudo_share", "balance"} & base.bound().keys()
+    for change in ({"pseudo_fakes": "selfblend"}, {"balance": "method"}, {"augmentation": {"jpeg": 0.3}}):
+        assert TrainConfig(model="meso4", **change).digest() != base.digest()
+
+
+def test_a_range_of_damage_is_set_as_a_list() -> None:
+    given = TrainConfig.build(
+        {"model": "meso4"}, overrides=["augmentation.jpeg=0.3", "augmentation.jpeg_quality=[40, 90]"]
+    )
+    assert given.augmentation == {"jpeg": 0.3, "jpeg_quality": [40, 90]}

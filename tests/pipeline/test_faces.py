@@ -32,11 +32,14 @@ def _table(media: list[tuple[int, int]], faces_a_frame: int = 1) -> FaceTable:
         box=np.zeros((count, 4), np.float32),
         side=np.array(side, np.int32),
         stored_side=np.full(count, 64, np.int32),
+        landmarks=np.full((count, 10), np.nan, np.float32),
+        inner=np.zeros((count, 4), np.float32),
         block=zeros,
         place=np.arange(count, dtype=np.int32),
         block_bytes=np.ones(1, np.int64),
         media=tuple(str(i) for i in range(len(media))),
         groups=tuple(str(i) for i in range(len(media))),
+        methods=("warp",) * len(media),
         looked=tuple(frames for _, frames in media),
     )
 

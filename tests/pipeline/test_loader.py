@@ -1,15 +1,17 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from training_faces import MadeFaces, crop, write_dataset
+from training_faces import LANDMARKS, SIDE, MadeFaces, crop, write_dataset
 
 from ffpipe.manifests.errors import IntegrityError
 from ffpipe.manifests.records import Label, Split
-from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches, sida_batches
+from ffpipe.pipeline.balance import PseudoFakes, entries, parts_of_epoch
+from ffpipe.pipeline.batches import EvalBatches, NetworkInput, Pairs, TrainBatches, sida_batches
 from ffpipe.pipeline.faces import Face, balancing_copies
 from ffpipe.pipeline.loader import Labelled, ShardFaces
 from ffpipe.pipeline.packed import PackedFaces, pack
@@ -227,6 +229,107 @@ def test_statistics_are_read_without_their_crops_each_face_once(dataset, media, 
         batches = [batch.numpy() for batch in sida_batches(some, rows)]
         assert [len(batch) for batch in batches] == [5, 2]
         assert sorted(map(bytes, np.concatenate(batches))) == sorted(map(bytes, expected[rows]))
+
+
+def _blending(source, network=NETWORK, threads: int = 0, augmentation=Augmentation(horizontal_flip=0.5)):  # noqa: B008
+    """Batches of a training on real faces and fakes made of them."""
+    table = source.table
+    real = np.flatnonzero(table.label == 0)
+    found = entries(parts_of_epoch(table, real, "recipe", True, PseudoFakes()))
+    sampler = Sampler(
+        found.rows, table.block[found.rows], found.copies, table.block_bytes, 6, 3,
+        part=found.part, extra=found.extra, blended=found.blended,
+    )  # fmt: skip
+    return TrainBatches(source, sampler, network, augmentation, threads, pseudo=True)
+
+
+def test_blended_draws_are_labelled_fake_and_all_statistics_are_those_of_the_final_pixels():
+    batches = _blending(MadeFaces())
+    order = batches.sampler.order(1)
+    seen = []
+    for step, batch in enumerate(batches.epoch(1)):
+        draws = batches.sampler.batch(order, step)
+        assert batch.label.tolist() == draws.blended.astype(int).tolist()
+        assert batch.sida is not None
+        for image, d in zip(batch.image, batch.sida, strict=True):
+            pixels = (255 * image).round().byte().permute(1, 2, 0).numpy()
+            assert np.allclose(d.numpy(), face_sida([pixels])[0])
+        seen += batch.label.tolist()
+    assert sum(seen) == len(seen) / 2
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+def test_an_epoch_with_blends_goes_on_in_the_middle_as_a_whole_one(threads):
+    whole = list(_blending(MadeFaces()).epoch(2))
+    rest = list(_blending(MadeFaces(), threads=threads).epoch(2, start=3))
+    assert len(rest) == len(whole) - 3
+    for expected, batch in zip(whole[3:], rest, strict=True):
+        assert batch.image.equal(expected.image)
+        assert batch.label.equal(expected.label)
+
+
+def test_a_blend_is_the_same_in_whatever_batch_and_another_in_every_epoch():
+    batches = _blending(MadeFaces())
+    (face,) = batches.source.fetch([0])
+    draws = [batches.drawn(face, epoch, 0, 0, True, NETWORK).crop for epoch in (0, 0, 1)]
+    assert np.array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[0], draws[2])
+    assert not np.array_equal(draws[0], batches.drawn(face, 0, 0, 0, False, NETWORK).crop)
+
+
+def test_validation_never_shows_a_blend():
+    source = MadeFaces()
+    real = np.flatnonzero(source.table.label == 0)
+    for place, batch in EvalBatches(source, real, NETWORK, 5).batches():
+        expected = torch.stack([to_input(face.crop, 32) for face in source.fetch(real[place].tolist())])
+        assert batch.image.equal(expected)
+        assert not batch.label.any()
+
+
+def test_a_pair_is_blended_alike_at_both_qualities():
+    source = MadeFaces()
+    twins = np.arange(len(source.table))
+    batches = replace(_blending(source, augmentation=Augmentation()), pairs=Pairs(twins, NETWORK))
+    for batch in batches.epoch(0):
+        assert batch.teacher_image is not None
+        assert batch.teacher_image.equal(batch.image)
+
+
+def test_landmarks_and_boxes_are_known_in_shares_of_the_crop(dataset, media):
+    table = ShardFaces.index([dataset], media).table
+    assert np.isnan(table.landmarks).all()
+    assert np.allclose(table.inner, [[0.25, 0.25, 0.75, 0.75]] * len(table))
+    assert table.shape(0).landmarks is None
+
+
+def test_landmarks_of_the_frame_are_found_in_the_crop(tmp_path, media):
+    points = tuple(float(v) for v in 1000 + SIDE * LANDMARKS)
+    moved = {"landmarks": points, "crop_box": (1000, 1000, 1000 + SIDE, 1000 + SIDE)}
+    clips = [("g0", Label.REAL, None), ("g0", Label.FAKE, None)]
+    group = write_dataset(tmp_path / "made", clips, face_changes=[moved, {}])
+    table = ShardFaces.index([group], media).table
+    assert np.allclose(table.landmarks[table.label == 0], LANDMARKS, atol=1e-4)
+    assert np.isnan(table.landmarks[table.label == 1]).all()
+
+
+def test_methods_are_kept_by_medium(dataset, media):
+    known = {name: replace(m, method="warp" if m.label else None) for name, m in media.items()}
+    assert ShardFaces.index([dataset], known).table.methods == (None, "warp", None, "warp")
+
+
+def test_packed_faces_keep_landmarks_and_methods_and_older_folders_are_read_without(tmp_path):
+    source = MadeFaces()
+    pack(source, np.arange(10), tmp_path / "packed")
+    table = PackedFaces(tmp_path / "packed").table
+    assert np.array_equal(table.landmarks, source.table.landmarks[:10])
+    assert np.array_equal(table.inner, source.table.inner[:10])
+    assert table.methods == ("warp", "warp")
+    for name in ("landmarks", "inner", "methods"):
+        (tmp_path / "packed" / f"{name}.npy").unlink()
+    older = PackedFaces(tmp_path / "packed").table
+    assert older.methods == (None, None)
+    assert older.shape(0).landmarks is None
+    assert older.shape(0).box[0] > 0.1
 
 
 def test_packed_files_that_do_not_fit_together_are_refused(dataset, media, tmp_path):

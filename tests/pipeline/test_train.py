@@ -286,3 +286,60 @@ def test_the_same_command_twice_gives_the_same_model(workspace):
     one, two = (_train(workspace, epochs=2) for _ in range(2))
     assert one.directory != two.directory
     assert load(one.directory).model_id == load(two.directory).model_id
+
+
+def _reals(root, faces=8):
+    return write_dataset(
+        root / "datasets" / "made", [(f"r{i}", Label.REAL, Split.TRAIN) for i in range(faces)]
+    )
+
+
+def test_real_faces_alone_train_an_unvalidated_model_that_says_how_its_fakes_were_made(tmp_path):
+    _reals(tmp_path)
+    said: list[str] = []
+    result = _train(Workspace(tmp_path), said.append, epochs=2, pseudo_fakes="selfblend")
+    loaded = load(result.directory)
+    assert any("an epoch draws 32 real, 32 self-blended" in line for line in said)
+    assert loaded.config["pseudo_fakes"] == {"share": 0.5, "kind": "selfblend"}
+    assert loaded.config["validated"] is False
+    assert result.metrics["counts"]["train"]["epoch"] == {"real": 32, "self-blended": 32}
+    assert result.metrics["best"]["epoch"] == 2
+    card = (result.directory / "MODEL_CARD.md").read_text()
+    assert "each blended with a changed copy of itself" in card
+    assert "Each epoch draws so many faces: 32 real, 32 self-blended." in card
+    assert "unvalidated" in card
+
+
+def test_pseudo_fakes_beside_labelled_ones_are_validated_on_those(workspace):
+    result = _train(workspace, epochs=1, pseudo_fakes="selfblend", pseudo_share=0.25)
+    counts = result.metrics["counts"]
+    assert counts["train"]["epoch"] == {"real": 16, "fake": 12, "self-blended": 4}
+    assert counts["validation"]["fake_media"] == 12
+    assert result.metrics["validation"]["frame"]["auc"] is not None
+
+
+def test_an_interrupted_run_with_blends_ends_like_one_that_was_not(tmp_path):
+    for name in ("whole", "cut"):
+        _reals(tmp_path / name)
+    settings = {"epochs": 2, "pseudo_fakes": "selfblend", "batch_size": 8, "run": "x"}
+    whole = _train(Workspace(tmp_path / "whole"), **settings)
+
+    def stop(done: int, *_: object) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(Workspace(tmp_path / "cut"), advance=stop, **settings)
+    resumed = _train(Workspace(tmp_path / "cut"), **settings)
+    assert resumed.metrics["history"] == whole.metrics["history"]
+    first, second = (load(run.directory).model.state_dict() for run in (whole, resumed))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_balance_by_method_is_trained_and_recorded(workspace):
+    result = _train(workspace, epochs=1, balance="method")
+    assert result.metrics["counts"]["train"]["epoch"] == {"real": 16, "warp": 16}
+    assert load(result.directory).config["balance"] == "method"
+    card = (result.directory / "MODEL_CARD.md").read_text()
+    assert "the rarer class drawn several times" not in card
+    assert "Each epoch draws so many faces: 16 real, 16 warp." in card

@@ -9,7 +9,9 @@ from training_faces import media_record, write_dataset
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, Split
 from ffpipe.manifests.schemas import to_table
-from ffpipe.pipeline.training_data import choose_media, more_frames
+from ffpipe.pipeline.balance import PseudoFakes
+from ffpipe.pipeline.config import TrainConfig
+from ffpipe.pipeline.training_data import choose_media, more_frames, pseudo_fakes
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.crop import CropSettings
 
@@ -133,6 +135,71 @@ def test_one_class_alone_is_refused(workspace):
     _add(workspace, "made", [("a", FAKE, None), ("b", FAKE, None)])
     with pytest.raises(UsageError, match="no real media"):
         _choose(workspace)
+
+
+REALS = [(f"g{i}", REAL, Split.TRAIN) for i in range(6)]
+
+
+def _pseudo(workspace, share=0.5, data=()):
+    return choose_media(workspace, data, None, (), 0, PseudoFakes(share))
+
+
+def test_real_media_alone_are_enough_with_pseudo_fakes_and_are_all_trained_on(workspace):
+    _add(workspace, "made", REALS)
+    with pytest.raises(UsageError, match="no fake media"):
+        _choose(workspace)
+    media = _pseudo(workspace)
+    assert len(media.train) == 6
+    assert not media.validation
+    assert any("pseudo-fakes never validate" in note and "unvalidated" in note for note in media.notes)
+
+
+def test_real_media_held_out_by_their_dataset_stay_held_out(workspace):
+    _add(workspace, "made", [*REALS, ("v", REAL, Split.VAL), ("t", REAL, Split.TEST)])
+    media = _pseudo(workspace)
+    assert len(media.train) == 6
+    assert not media.validation
+    assert any("1 medium held out as validation stay unused" in note for note in media.notes)
+
+
+def test_labelled_fakes_validate_and_a_share_of_one_leaves_them_out_of_training_alone(workspace):
+    _add(workspace, "made", SPLIT)
+    mixed, alone = _pseudo(workspace), _pseudo(workspace, share=1)
+    assert mixed.train.keys() == _choose(workspace).train.keys()
+    assert [m.label for m in alone.train.values()] == [0]
+    assert sorted(m.label for m in alone.validation.values()) == [0, 1]
+    assert any("1 medium labelled fake is not trained on" in note for note in alone.notes)
+
+
+def test_pseudo_fakes_need_real_media(workspace):
+    _add(workspace, "made", [("a", FAKE, None), ("b", FAKE, None)])
+    with pytest.raises(UsageError, match=r"no real media.*made of real faces"):
+        _pseudo(workspace)
+
+
+def test_pseudo_fakes_of_whole_images_are_refused(workspace):
+    shards = _add(workspace, "made", SPLIT)
+    configuration = {"store_size": 512, "whole": True}
+    _change_job(shards.root, crop=CropSettings(kind="whole").fingerprint(), configuration=configuration)
+    assert _choose(workspace).train
+    with pytest.raises(UsageError, match=r"selfblend.*whole images"):
+        _pseudo(workspace)
+
+
+def test_what_the_settings_ask_for_in_pseudo_fakes():
+    def asked(**settings):
+        return pseudo_fakes(TrainConfig.build({"model": "meso4", **settings}))
+
+    assert asked() is None
+    assert asked(pseudo_fakes="selfblend") == PseudoFakes(0.5)
+    assert asked(pseudo_fakes="selfblend", pseudo_share=1) == PseudoFakes(1)
+    with pytest.raises(UsageError, match=r"--pseudo-share 0\.2 needs --pseudo-fakes"):
+        asked(pseudo_share=0.2)
+
+
+def test_methods_go_with_the_media(workspace):
+    _add(workspace, "made", SPLIT, method="swap")
+    assert {m.method for m in _choose(workspace).train.values()} == {"swap"}
 
 
 def test_datasets_cut_differently_are_not_mixed(workspace):

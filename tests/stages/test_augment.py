@@ -9,7 +9,8 @@ import torch
 from PIL import Image, ImageEnhance
 from torchvision.transforms import v2
 
-from ffpipe.stages.augment import Augmentation, augment, draw_generator
+from ffpipe.stages.augment import DAMAGE, Augmentation, augment, draw_generator
+from ffpipe.stages.perturb import KINDS, Perturbation
 from ffpipe.stages.statistics import face_sida
 
 CROP = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
@@ -223,3 +224,58 @@ def test_it_is_described_in_words():
     assert text.endswith(
         "jittered in colour with probability 0.5 (brightness 0.4, contrast 0.3, saturation 0.2, hue 0.1)"
     )
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_that_of_its_kind_within_its_range_and_d_is_that_of_the_damaged_pixels(kind):
+    strength = {"resize": 0.5, "blur": 1.5, "noise": 6.0, "h264": 30.0, "jpeg": 55.0}[kind]
+    settings = Augmentation(**{kind: 1.0, DAMAGE[kind]: (strength, strength)})
+    crop, sida = augment(CROP, STORED, settings, _generator())
+    assert sida is not None
+    assert np.array_equal(sida, face_sida([crop])[0])
+    if kind == "noise":
+        assert np.std(crop.astype(float) - CROP) == pytest.approx(strength, abs=0.6)
+    else:
+        expected = Perturbation(kind, strength).apply(CROP, np.random.default_rng(0))
+        assert np.array_equal(crop, expected)
+
+
+def test_damage_leaves_the_earlier_draws_of_a_face_as_they_were():
+    flips = Augmentation(horizontal_flip=0.5, jitter=0.5, **COLOURS)
+    damaged = Augmentation(horizontal_flip=0.5, jitter=0.5, **COLOURS, blur=1e-9, noise=1e-9)
+    for seed in range(20):
+        assert np.array_equal(_changed(flips, seed=seed), _changed(damaged, seed=seed))
+
+
+def test_damage_comes_as_often_as_asked_and_its_strength_is_spread_over_its_range():
+    sizes = []
+    settings = Augmentation(noise=0.3, noise_std=(2.0, 20.0))
+    for seed in range(300):
+        changed = _changed(settings, seed=seed)
+        sizes.append(np.std(changed.astype(float) - CROP))
+    hit = [size for size in sizes if size]
+    assert 0.22 < len(hit) / 300 < 0.38
+    assert 1.5 < min(hit) < 5
+    assert 14 < max(hit) < 21
+
+
+def test_every_usual_range_is_one_that_its_damage_allows():
+    usual = Augmentation()
+    for kind, name in DAMAGE.items():
+        low, high = getattr(usual, name)
+        assert KINDS[kind].least <= low < high <= KINDS[kind].most
+
+
+@pytest.mark.parametrize("value", [[90, 40], [0, 50], [40], 40, [40, "x"], [40, True]])
+def test_a_wrong_range_is_refused_with_what_is_allowed(value):
+    with pytest.raises(ValueError, match=r"augmentation\.jpeg_quality=.*JPEG quality.*from 1 to 100"):
+        Augmentation(jpeg_quality=value)
+
+
+def test_settings_that_came_later_are_stored_only_where_they_are_used():
+    first = ["horizontal_flip", "vertical_flip", "grayscale", "jitter"]
+    assert list(Augmentation().to_json()) == [*first, "brightness", "contrast", "saturation", "hue"]
+    changed = Augmentation(jpeg=0.3, jpeg_quality=[40, 90])
+    assert changed.jpeg_quality == (40.0, 90.0)
+    assert changed.to_json()["jpeg_quality"] == [40.0, 90.0]
+    assert "compressed as JPEG (quality 40 to 90) with probability 0.3" in changed.describe()
