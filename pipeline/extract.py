@@ -125,8 +125,8 @@ def extract(
     if config.overwrite:
         _remove(shards)
     shards.create()
-    if dataset.whole and config.kind is None:
-        config = config.model_copy(update={"whole": True})
+    if config.kind is None and (dataset.whole or dataset.cropped):
+        config = config.model_copy(update={"whole" if dataset.whole else "cropped": True})
     crop = CropSettings(store_size=config.store_size, kind=config.kind or "face")
     job = ExtractJob(shards.root, name, config, crop)
     with shards.lock():
