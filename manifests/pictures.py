@@ -60,6 +60,16 @@ def folder_pictures(folder: str, names: Iterable[str]) -> Pictures:
     return Pictures(folder, tuple(sorted(names, key=natural_key)))
 
 
+def pictures_in(folder: Path) -> Pictures:
+    """The visible pictures directly in a folder, in natural order."""
+    try:
+        names = [child.name for child in folder.iterdir() if is_picture(child.name) and child.is_file()]
+    except OSError as error:
+        return Pictures(str(folder), (), fault=f"the folder cannot be read: {error.strerror or error}")
+    found = folder_pictures(str(folder), names)
+    return found if names else Pictures(str(folder), (), fault="no picture in this folder")
+
+
 def hash_of(pictures: Pictures) -> str:
     """The content hash of a sequence as it is now, read anew.
 

@@ -166,7 +166,8 @@ def _keep_only(dataset: datasets.Dataset, root: Path, globs: Sequence[str], say:
     used: set[str] = set()
 
     def wanted(path: str) -> bool:
-        place = Path(path).relative_to(root)
+        # A list of frames or a manifest may name what lies elsewhere.
+        place = Path(path).relative_to(root) if Path(path).is_relative_to(root) else Path(path)
         names = [str(place), *map(str, place.parents)]
         hits = {glob for glob, pattern in matched.items() if any(map(pattern.match, names))}
         used.update(hits)
