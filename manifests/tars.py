@@ -117,6 +117,7 @@ class TarReader:
             self._finish()
             member = self._next()
             if member is None:
+                self._check_end()
                 return
             yield member
         raise TarFault(f"more than {_MAX_MEMBERS} members")
@@ -150,6 +151,11 @@ class TarReader:
             return
         while count:
             count -= len(self._take(min(count, _STEP)))
+
+    def _check_end(self) -> None:
+        """Read what follows the last member of a compressed archive: its checksum comes at the very end."""
+        while self._compressed and self._read(_STEP):
+            continue
 
     def _take(self, count: int) -> bytes:
         """Exactly so many bytes, a mebibyte at most."""
@@ -197,7 +203,7 @@ class TarReader:
         plain = _plain_name(_header_name(header) if name is None else name)
         kind = header[156:157]
         told = _OTHERS.get(kind) or ("file" if kind in (b"0", b"\0", b"7") else "an entry of no known kind")
-        if told == "file" and _header_name(header).endswith(b"/"):
+        if kind == b"\0" and (_header_name(header) if name is None else name).endswith(b"/"):
             told = "a folder"
         if sparse:
             told = "a sparse file"
