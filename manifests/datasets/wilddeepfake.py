@@ -48,8 +48,9 @@ EXPECTED = {Label.REAL: 3_805, Label.FAKE: 3_509}
 
 _TOP = "deepfakeinthewild"
 _SEARCH_LEVELS = 2
-#: Levels inside a category that tell nothing.
-_WRAPPERS = frozenset({"real", "fake", "extracted"})
+#: Levels inside a category that tell nothing, and those that stand between shard and sequence.
+_WRAPPERS = frozenset({"extracted", "."})
+_CLASSES = frozenset({"real", "fake"})
 #: Archives read side by side; unpacking and hashing release the interpreter lock.
 _THREADS = 4
 
@@ -176,9 +177,10 @@ def _entry(part: _Category, path: str, levels: Sequence[str], pictures: Pictures
 
 def _key(levels: Sequence[str]) -> tuple[str, ...]:
     """Shard and sequence from the levels below a category, without those that tell nothing or say the shard twice."""
-    told = [level for level in levels if plain_name(level) not in _WRAPPERS and level != "."]
-    if len(told) > 1 and told[1] == told[0]:
-        del told[1]
+    told = [level for level in levels if plain_name(level) not in _WRAPPERS]
+    classes = [place for place, level in enumerate(told) if plain_name(level) in _CLASSES]
+    if classes:
+        return (*told[: min(1, classes[0])], *told[classes[0] + 1 :]) or ("",)
     return tuple(told) or ("",)
 
 

@@ -54,7 +54,7 @@ def test_packed_and_extracted_it_is_one_content_whatever_the_order_in_the_archiv
     folder = write_files(tmp_path, files) / "1/fake/7"
     packed = list_tar(str(write_tar(tmp_path / "1.tar.gz", files))).sequences["1/fake/7"]
     assert packed.names == tuple(f"1/fake/7/{n}.png" for n in (2, 9, 10, 100))
-    extracted = folder_pictures(str(folder), os.listdir(folder))
+    extracted = folder_pictures(str(folder), [path.name for path in folder.iterdir()])
     assert hash_of(extracted) == packed.sha256 == hash_of(packed)
     renamed = list_tar(str(write_tar(tmp_path / "2.tar", pngs("x", [2, 9, 10, 100])))).sequences["x"]
     assert renamed.sha256 == packed.sha256
@@ -63,15 +63,22 @@ def test_packed_and_extracted_it_is_one_content_whatever_the_order_in_the_archiv
 
 
 def test_an_archive_s_folders_are_its_sequences(tmp_path):
-    files = {**pngs("./3/fake/1", [0, 1]), **pngs("./3/fake/11", [0]), "3/notes.txt": b"t", "3/clip.mp4": b"v"}
+    files = {
+        **pngs("./3/fake/1", [0, 1]),
+        **pngs("./3/fake/11", [0]),
+        "3/notes.txt": b"t",
+        "3/clip.mp4": b"v",
+    }
     files |= {"3/fake/1/._0.png": b"apple", "top.png": png(5)}
     content = list_tar(str(write_tar(tmp_path / "3.tar.gz", files)))
     assert {k: len(v.names) for k, v in content.sequences.items()} == {"3/fake/1": 2, "3/fake/11": 1, ".": 1}
     assert content.companions == {".txt": 1, "hidden": 1}
-    assert [(Path(s.path).name, s.reason) for s in content.skipped] == [("clip.mp4", "no picture by its name")]
+    assert [(Path(s.path).name, s.reason) for s in content.skipped] == [
+        ("clip.mp4", "no picture by its name")
+    ]
     assert content.sequences["3/fake/1"].bytes == sum(len(png(n)) for n in (0, 1))
     assert content.fault is None
-    assert sorted(os.listdir(tmp_path)) == ["3.tar.gz"], "nothing is unpacked"
+    assert [path.name for path in tmp_path.iterdir()] == ["3.tar.gz"], "nothing is unpacked"
 
 
 def test_hostile_members_are_skipped_with_a_reason_and_nothing_is_written(tmp_path):
@@ -101,7 +108,7 @@ def test_hostile_members_are_skipped_with_a_reason_and_nothing_is_written(tmp_pa
     ]
     assert not Path("/tmp/ffpipe-absolute.png").exists()
     assert not (tmp_path / "up.png").exists()
-    assert os.listdir(folder) == ["x.tar.gz"]
+    assert [path.name for path in folder.iterdir()] == ["x.tar.gz"]
 
 
 def test_a_fault_is_told_by_the_archive_and_by_the_sequence_that_it_broke_off_in(tmp_path):
@@ -130,7 +137,9 @@ def test_pictures_that_left_the_archive_are_missed(tmp_path):
 
 
 def test_a_folder_s_own_pictures(tmp_path):
-    write_files(tmp_path, {"10.png": b"1", "9.jpg": b"2", ".hidden.png": b"3", "t.txt": b"", "in/1.png": b"4"})
+    write_files(
+        tmp_path, {"10.png": b"1", "9.jpg": b"2", ".hidden.png": b"3", "t.txt": b"", "in/1.png": b"4"}
+    )
     assert pictures_in(tmp_path).names == ("9.jpg", "10.png")
     assert pictures_in(tmp_path / "gone").fault == "the folder cannot be read: No such file or directory"
     (tmp_path / "bare").mkdir()

@@ -122,7 +122,9 @@ def test_a_damaged_stream_is_a_fault(tmp_path):
         read(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive" * 200, gzip.compress(b"no archive" * 200), b"\x1f\x8b" * 40])
+@pytest.mark.parametrize(
+    "content", [b"", b"no archive" * 200, gzip.compress(b"no archive" * 200), b"\x1f\x8b" * 40]
+)
 def test_what_is_no_archive_says_so(tmp_path, content):
     path = tmp_path / "x.tar"
     path.write_bytes(content)
