@@ -1,11 +1,7 @@
 """Picture sequences: which image files are one video's frames, in which order, and the hash of their content.
 
-The content hash of a sequence, which names its medium, is the SHA-256 of the line `ffpipe pictures 1` and then, for
-each picture in its order, of a line with the SHA-256 of its bytes in 64 lower-case hexadecimal digits; each line ends
-with a line feed. Names are not in it: a sequence has the same identity packed and extracted.
-
-The order is that of the names, numbers in them by value (`9.png` before `10.png`), unless a dataset's own list gives
-another.
+The order is that of the names, numbers in them by value: `9.png` before `10.png`. The content hash, which names the
+medium, is `content.sequence_hash`.
 """
 
 from __future__ import annotations
@@ -18,10 +14,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from ffpipe.manifests.content import sequence_hash, sha256_file
 from ffpipe.manifests.filekinds import IMAGE_SUFFIXES, companion_kind
 from ffpipe.manifests.inputs import Skipped, display_path
 from ffpipe.manifests.records import Pictures
-from ffpipe.manifests.shards import sha256_file
 from ffpipe.manifests.tars import TarFault, TarReader
 
 _DIGITS = re.compile(r"(\d+)")
@@ -47,14 +43,6 @@ def is_picture(name: str) -> bool:
     return place.suffix.lower() in IMAGE_SUFFIXES and not place.name.startswith(".")
 
 
-def content_hash(hashes: Iterable[str]) -> str:
-    """The content hash of a sequence from those of its pictures, hex, in their order."""
-    digest = hashlib.sha256(b"ffpipe pictures 1\n")
-    for each in hashes:
-        digest.update(each.encode() + b"\n")
-    return digest.hexdigest()
-
-
 def folder_pictures(folder: str, names: Iterable[str]) -> Pictures:
     """The pictures of these names in a folder, in natural order."""
     return Pictures(folder, tuple(sorted(names, key=natural_key)))
@@ -78,7 +66,7 @@ def hash_of(pictures: Pictures) -> str:
         TarFault: the archive is not what it was, or cannot be read.
     """
     if not pictures.packed:
-        return content_hash(sha256_file(os.path.join(pictures.place, name)) for name in pictures.names)  # noqa: PTH118
+        return sequence_hash(sha256_file(os.path.join(pictures.place, name)) for name in pictures.names)  # noqa: PTH118
     wanted, found = set(pictures.names), {}
     with TarReader(pictures.place) as reader:
         reader.skip_to(pictures.start)
@@ -89,7 +77,7 @@ def hash_of(pictures: Pictures) -> str:
                 break
     if len(found) < len(wanted):
         raise TarFault("pictures of it are not in the archive any more")
-    return content_hash(found[name] for name in pictures.names)
+    return sequence_hash(found[name] for name in pictures.names)
 
 
 def _hash_member(reader: TarReader) -> str:
@@ -173,7 +161,7 @@ def _packed(path: str, gathered: _Gathered, fault: str | None) -> Pictures:
         packed=True,
         start=gathered.start,
         bytes=gathered.bytes,
-        sha256=content_hash(gathered.hashes[name] for name in names),
+        sha256=sequence_hash(gathered.hashes[name] for name in names),
         fault=fault,
     )
 

@@ -78,7 +78,7 @@ class Pictures:
 
     `place` is the folder that the names are relative to, or, where `packed`, the tar or tar.gz that has members of
     these names; `start` is then the place of the first of them in the unpacked tar, in bytes. `bytes` is the size of
-    all pictures and `sha256` the hash of their content (`pictures.content_hash`); a folder's are 0 and empty until it
+    all pictures and `sha256` the hash of their content (`content.sequence_hash`); a folder's are 0 and empty until it
     is hashed. `fault` says what of the sequence is lost (files that are not there, an archive cut short); without
     names, nothing of it is left.
     """

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.pictures import hash_of
 from ffpipe.manifests.records import Pictures, Status
-from ffpipe.manifests.shards import sha256_file
 
 _THREADS = 2  # enough to overlap reading with hashing; hashing releases the interpreter lock
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Entry, FaceRecord, MediaRecord, Pictures, Probe, Status
-from ffpipe.manifests.shards import sha256_file
 from ffpipe.pipeline.config import FrameSettings
 from ffpipe.pipeline.guides import Guide, OtherFrames
 from ffpipe.pipeline.plan import MediumItem

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from ffpipe.manifests.content import sequence_hash
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.inputs import display_path
-from ffpipe.manifests.pictures import content_hash
 from ffpipe.manifests.records import Pictures, Probe, Status
 from ffpipe.manifests.tars import TarFault, TarReader
 from ffpipe.stages.decode.contract import Limits, Picture
@@ -182,7 +182,7 @@ class _Reading:
 
     def _check(self, hashes: Iterable[str]) -> None:
         """Raises MediaError where what was read is not what was planned."""
-        if self._given.sha256 and content_hash(hashes) != self._given.sha256:
+        if self._given.sha256 and sequence_hash(hashes) != self._given.sha256:
             raise MediaError(Status.CHANGED, "the pictures changed since they were listed")
 
     def _gather(
