@@ -44,6 +44,8 @@ METHODS = {
     "FF-SH": "FaceShifter",
     "DFD_fake": "DeepFakeDetection",
 }
+#: What the layout `ffpp` calls the clips of a label: their frames are copies of the same clips.
+_CLIPS = {**METHODS, "FF-real": "youtube", "DFD_real": "actors"}
 #: The split that learns least comes first.
 _LEAST = (Split.TEST, Split.VAL, Split.TRAIN)
 _FOLDERS = ("", "dataset_json", "preprocessing/dataset_json")
@@ -263,8 +265,15 @@ def _entry(video: _Video, path: str) -> Entry:
         source_id=target if real else source,
         target_id=None if real else target,
         group=f"{video.dataset}/{video.label}/{video.name}",
-        pair_id=f"deepfakebench/{video.dataset}/{video.label}/{video.name}" if video.quality else None,
+        pair_id=_clip(video),
     )
+
+
+def _clip(video: _Video) -> str | None:
+    """The clip that a video is a copy of, so that other copies are known: of FaceForensics++, or at other qualities."""
+    if video.label in _CLIPS:
+        return f"ffpp/{_CLIPS[video.label]}/{video.name}"
+    return f"deepfakebench/{video.dataset}/{video.label}/{video.name}" if video.quality else None
 
 
 def _identity(video: _Video) -> re.Match[str] | None:

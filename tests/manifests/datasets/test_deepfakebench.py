@@ -94,6 +94,9 @@ def test_four_fakes_of_one_name_stay_apart_and_copies_of_one_clip_belong_togethe
     assert len({e.path for e in same}) == len({e.pair_id for e in same}) == 4
     pair = [e for e in dataset.entries if e.pair_id == same[0].pair_id]
     assert sorted(str(e.quality) for e in pair) == ["c23", "c40"]
+    assert {e.pair_id for e in same} == {f"ffpp/{method}/000_003" for method in METHODS.values()}, (
+        "as ffpp names it"
+    )
 
 
 @pytest.mark.parametrize("prefix", ["FaceForensics++", "./datasets/rgb/FaceForensics++", "/home/x/rgb/FaceForensics++",
