@@ -73,10 +73,34 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A file that a dataset layout names, with what the layout knows about it; nothing is opened yet.
+class Pictures:
+    """Image files that together are one video's frames, in the order of `names`: a medium of its own kind.
 
-    `path` is absolute or relative as given by the user, undecoded bytes kept by surrogateescape.
+    `place` is the folder that the names are relative to, or, where `packed`, the tar or tar.gz that has members of
+    these names; `start` is then the place of the first of them in the unpacked tar, in bytes. `bytes` is the size of
+    all pictures and `sha256` the hash of their content (`content.sequence_hash`); a folder's are 0 and empty until it
+    is hashed. `fault` says what of the sequence is lost (files that are not there, an archive cut short); without
+    names, nothing of it is left.
+    """
+
+    place: str
+    names: tuple[str, ...]
+    packed: bool = False
+    start: int = 0
+    bytes: int = 0
+    sha256: str = ""
+    fault: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Pictures({len(self.names)} in {self.place})"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A medium that a dataset layout names, with what the layout knows about it; nothing is decoded yet.
+
+    `path` is absolute or relative as given by the user, undecoded bytes kept by surrogateescape. With `pictures` the
+    medium is a sequence of image files, and `path` its name: their folder, or the archive with a folder in it.
     `group` joins everything that must stay in one split (source, target, actor, content);
     `pair_id` is equal for the same clip at different qualities. `subset` is the part of a dataset that brings its
     own reals (a generator's test set, DFD beside FaceForensics++): its fakes are compared with the reals of the same
@@ -93,11 +117,16 @@ class Entry:
     group: str | None = None
     pair_id: str | None = None
     subset: str | None = None
+    pictures: Pictures | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Facts read from a container's header; None where the file does not say."""
+    """Facts read from a container's header; None where the file does not say.
+
+    A sequence of pictures has the container "pictures", the facts of the first picture that was looked at, their
+    number, and neither rate nor duration: nothing says when they were shown.
+    """
 
     container: str | None = None
     codec: str | None = None

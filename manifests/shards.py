@@ -19,10 +19,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import IntegrityError, LockedError, StorageError
 from ffpipe.manifests.schemas import SCHEMAS, check_file, completed
 
-_HASH_BLOCK = 1 << 20  # bytes read at a time while hashing
 #: Rows that are read together, and the bytes they should not exceed: whole pictures are far larger than face crops.
 _ROW_GROUP, _ROW_GROUP_BYTES = 256, 128 << 20
 
@@ -51,15 +51,6 @@ class Commit:
         lead = {name: getattr(self.part, name) for name in Part.__slots__}
         others = {t: {name: getattr(p, name) for name in Part.__slots__} for t, p in self.companions.items()}
         return json.dumps({**lead, "inputs": self.inputs, "companions": others}, sort_keys=True)
-
-
-def sha256_file(path: Path | str) -> str:
-    """SHA-256 of a file's content, hex. Raises OSError."""
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - also takes undecodable names as str
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def chunk_id(inputs: Sequence[str]) -> str:

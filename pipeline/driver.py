@@ -142,7 +142,8 @@ def hash_entries(entries: Sequence[Entry], workspace: Workspace, rehash: bool, s
     """The hash of each entry's file, in order, through the workspace's cache."""
     say(f"hashing {_inputs(len(entries))}")
     cache = HashCache(workspace.root / "hashes.sqlite")
-    return list(hash_inputs([e.path for e in entries], cache, rehash))
+    pictures = {e.path: e.pictures for e in entries if e.pictures is not None}
+    return list(hash_inputs([e.path for e in entries], cache, rehash, pictures=pictures))
 
 
 def forget_failed(shards: ShardGroup, settings: EngineSettings, say: Say) -> None:

@@ -125,8 +125,8 @@ def extract(
     if config.overwrite:
         _remove(shards)
     shards.create()
-    if dataset.whole and config.kind is None:
-        config = config.model_copy(update={"whole": True})
+    if config.kind is None and (dataset.whole or dataset.cropped):
+        config = config.model_copy(update={"whole" if dataset.whole else "cropped": True})
     crop = CropSettings(store_size=config.store_size, kind=config.kind or "face")
     job = ExtractJob(shards.root, name, config, crop)
     with shards.lock():
@@ -166,7 +166,8 @@ def _keep_only(dataset: datasets.Dataset, root: Path, globs: Sequence[str], say:
     used: set[str] = set()
 
     def wanted(path: str) -> bool:
-        place = Path(path).relative_to(root)
+        # A list of frames or a manifest may name what lies elsewhere.
+        place = Path(path).relative_to(root) if Path(path).is_relative_to(root) else Path(path)
         names = [str(place), *map(str, place.parents)]
         hits = {glob for glob, pattern in matched.items() if any(map(pattern.match, names))}
         used.update(hits)

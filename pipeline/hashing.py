@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
+from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import StorageError
-from ffpipe.manifests.records import Status
-from ffpipe.manifests.shards import sha256_file
+from ffpipe.manifests.inputs import display_path
+from ffpipe.manifests.pictures import hash_of
+from ffpipe.manifests.records import Pictures, Status
 
 _THREADS = 2  # enough to overlap reading with hashing; hashing releases the interpreter lock
 
@@ -67,31 +70,38 @@ class HashCache:
 
 
 def hash_inputs(
-    paths: Iterable[str], cache: HashCache, rehash: bool = False, done: Callable[[], None] | None = None
+    paths: Iterable[str],
+    cache: HashCache,
+    rehash: bool = False,
+    done: Callable[[], None] | None = None,
+    pictures: Mapping[str, Pictures] | None = None,
 ) -> Iterator[Hashed]:
     """The hash of each path, in order; what cannot be hashed has a status and a reason instead.
 
-    Nothing but regular files is opened: a FIFO or a device would block or never end.
+    A path that names a sequence of `pictures` gets the hash of their content. Nothing but regular files is opened: a
+    FIFO or a device would block or never end.
     """
+    sequences = pictures or {}
     known = {} if rehash else cache.load()
     fresh: list[tuple[bytes, int, int, int, str]] = []
 
     def one(path: str) -> Hashed:
         try:
-            facts = os.stat(path)  # noqa: PTH116 - a name of undecodable bytes, as given
-            if not stat.S_ISREG(facts.st_mode):
-                return Hashed(
-                    path, status=Status.SKIPPED, reason=f"not a regular file ({_kind(facts.st_mode)})"
-                )
+            listed = sequences.get(path)
+            if listed and (listed.packed or not listed.names):
+                return _as_listed(path, listed)
+            facts = _folder_facts(listed) if listed else _file_facts(path)
+            if isinstance(facts, Hashed):
+                return facts
             key = os.fsencode(os.path.abspath(path))  # noqa: PTH100
-            identity = (facts.st_size, facts.st_mtime_ns, facts.st_ino)
-            if key in known and known[key][:3] == identity:
-                return Hashed(path, known[key][3], facts.st_size)
-            digest = sha256_file(path)
-            fresh.append((key, *identity, digest))
-            return Hashed(path, digest, facts.st_size)
-        except FileNotFoundError:
-            return Hashed(path, status=Status.MISSING, reason="no such file")
+            if key in known and known[key][:3] == facts:
+                return Hashed(path, known[key][3], facts[0])
+            digest = hash_of(listed) if listed else sha256_file(path)
+            fresh.append((key, *facts, digest))
+            return Hashed(path, digest, facts[0])
+        except FileNotFoundError as error:
+            lost = f": {display_path(os.fsdecode(error.filename))}" if path in sequences else ""
+            return Hashed(path, status=Status.MISSING, reason=f"no such file{lost}")
         except (OSError, ValueError) as error:
             return Hashed(
                 path, status=Status.UNREADABLE, reason=getattr(error, "strerror", None) or str(error)
@@ -104,6 +114,35 @@ def hash_inputs(
             yield hashed
     if fresh:
         cache.store(fresh)
+
+
+def _file_facts(path: str) -> tuple[int, int, int] | Hashed:
+    """Size, modification time in ns and inode of a regular file; anything else is skipped."""
+    facts = os.stat(path)  # noqa: PTH116 - a name of undecodable bytes, as given
+    if not stat.S_ISREG(facts.st_mode):
+        return Hashed(path, status=Status.SKIPPED, reason=f"not a regular file ({_kind(facts.st_mode)})")
+    return facts.st_size, facts.st_mtime_ns, facts.st_ino
+
+
+def _folder_facts(pictures: Pictures) -> tuple[int, int, int]:
+    """The same of a sequence of files: sizes summed, the latest time, and a number that stands for all of them."""
+    size = latest = 0
+    digest = sha256()
+    for name in pictures.names:
+        facts = _file_facts(os.path.join(pictures.place, name))  # noqa: PTH118
+        if isinstance(facts, Hashed):
+            raise OSError(f"{display_path(name)}: {facts.reason}")
+        size, latest = size + facts[0], max(latest, facts[1])
+        digest.update(f"{name}\0{facts}\0".encode("utf-8", "surrogateescape"))
+    return size, latest, int.from_bytes(digest.digest()[:7], "big")
+
+
+def _as_listed(path: str, pictures: Pictures) -> Hashed:
+    """A sequence whose content was hashed when its archive was listed, or of which nothing is left."""
+    if not pictures.names:
+        lost = Status.UNREADABLE if pictures.packed else Status.MISSING
+        return Hashed(path, status=lost, reason=pictures.fault)
+    return Hashed(path, pictures.sha256, pictures.bytes)
 
 
 def _kind(mode: int) -> str:

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.inputs import display_path
-from ffpipe.manifests.records import Entry, FaceRecord, MediaRecord, Probe, Status
-from ffpipe.manifests.shards import sha256_file
+from ffpipe.manifests.records import Entry, FaceRecord, MediaRecord, Pictures, Probe, Status
 from ffpipe.pipeline.config import FrameSettings
 from ffpipe.pipeline.guides import Guide, OtherFrames
 from ffpipe.pipeline.plan import MediumItem
@@ -124,7 +124,7 @@ class MediumReader:
                 given=guide.faces if guide else None,
             )
             media = with_probe(blank(item, Status.OK), medium.probe)
-            reason = medium.partial_reason
+            reason = "; ".join(filter(None, [medium.partial_reason, item.fault])) or None
             expected, decoded = medium.targets, medium.decoded
         if guide:
             guide.check_frames(times, whole=not reason)
@@ -187,14 +187,17 @@ def for_entry(media: MediaRecord, entry: Entry, dataset: str | None = None) -> M
         path=display_path(entry.path),
         path_bytes=os.fsencode(entry.path),
         dataset=dataset,
-        **{name: getattr(entry, name) for name in Entry.__slots__ if name != "path"},
+        **{name: getattr(entry, name) for name in Entry.__slots__ if name not in ("path", "pictures")},
     )
 
 
 def changed(item: MediumItem) -> str | None:
-    """Why the file is not the one that was planned any more, or None."""
+    """Why the file is not the one that was planned any more, or None; a sequence was checked as it was read."""
+    opened = item.opened
+    if isinstance(opened, Pictures):
+        return None
     try:
-        now = sha256_file(item.opened)
+        now = sha256_file(opened)
     except OSError as error:
         return f"the file could not be read again after decoding: {error.strerror}"
     return None if now == item.sha256 else "the file changed while it was processed"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
-from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.errors import StorageError, UsageError
 from ffpipe.manifests.records import Label, MediaRecord, Split
+from ffpipe.models import checkpoint
 from ffpipe.pipeline.guides import quality_rank
 from ffpipe.pipeline.stored_media import labelled_media, parts_of
 from ffpipe.pipeline.training_data import choose_media
 from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.crop import CropSettings
 
 #: The detector that is proposed for faces, and the one for whole images.
 _OF_FACES, _OF_IMAGES = "sfcl-hcmf", "fssnet"
@@ -36,9 +39,21 @@ def after_extract(name: str, workspace: Workspace) -> str | None:
 
 
 def after_train(workspace: Workspace) -> str:
-    """A command to score with the newest model, which is the one just trained."""
-    words = ["ffpipe", "score", "videos/", "--out", "report.parquet", *_workspace_words(workspace)]
-    return shlex.join(words)
+    """A command to score with the newest model, which is the one just trained. Raises StorageError."""
+    inputs = ["crops/", "--cropped"] if _reads_crops(workspace) else ["videos/"]
+    return shlex.join(["ffpipe", "score", *inputs, "--out", "report.parquet", *_workspace_words(workspace)])
+
+
+def _reads_crops(workspace: Workspace) -> bool:
+    """Whether the newest model was trained on ready-made face crops, and so refuses whole frames."""
+    models = workspace.finished_models()
+    if not models:
+        return False
+    try:
+        stored = json.loads((models[-1] / checkpoint.CONFIG).read_bytes())
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{models[-1] / checkpoint.CONFIG}: cannot be read: {error}") from error
+    return CropSettings.from_json(stored["crop"]).kind == "crop"
 
 
 def _trainable(name: str, workspace: Workspace, quality: str | None) -> str | None:

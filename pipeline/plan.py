@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ffpipe.manifests.errors import StorageError
-from ffpipe.manifests.records import Entry, Status
+from ffpipe.manifests.records import Entry, Pictures, Status
 from ffpipe.manifests.shards import ShardGroup, chunk_id, write_atomic
 from ffpipe.pipeline.engine import Chunk
 from ffpipe.pipeline.hashing import Hashed
@@ -61,9 +61,19 @@ class MediumItem:
         return " ".join([self.media_id, *(json.dumps(entry.path) for entry in self.entries)])
 
     @property
-    def opened(self) -> str:
-        """The path that is decoded, absolute because workers may stand in another folder."""
-        return os.path.abspath(self.entries[0].path)  # noqa: PTH100 - keeps undecodable names and symlinks
+    def opened(self) -> str | Pictures:
+        """What is decoded, a file or a sequence of them, absolute because workers may stand in another folder."""
+        first = self.entries[0]
+        if first.pictures is not None:
+            place = os.path.abspath(first.pictures.place)  # noqa: PTH100
+            return replace(first.pictures, place=place, sha256=self.sha256)
+        return os.path.abspath(first.path)  # noqa: PTH100 - keeps undecodable names and symlinks
+
+    @property
+    def fault(self) -> str | None:
+        """What of a sequence of pictures is lost."""
+        pictures = self.entries[0].pictures
+        return None if pictures is None else pictures.fault
 
 
 def media_id(sha256: str) -> str:

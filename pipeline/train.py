@@ -258,7 +258,7 @@ def _say_selection(
         )
     wanted = job.recipe.frames_per_video
     # Still images have one frame each, and no other way of extracting them gives more.
-    stills = media.crop.kind == "whole" and chosen.frames_found == 1
+    stills = media.crop.kind != "face" and chosen.frames_found == 1
     if chosen.frames_found < wanted and not stills:
         notes.append(
             f"the recipe takes up to {counted(wanted, 'frame')} a video, but at most {chosen.frames_found} "

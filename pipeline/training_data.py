@@ -11,6 +11,7 @@ from typing import Any
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, MediaRecord, Split
+from ffpipe.manifests.shards import ShardGroup
 from ffpipe.manifests.splits import components, group_key, hold_out_validation
 from ffpipe.pipeline.balance import PseudoFakes
 from ffpipe.pipeline.config import ExtractConfig, TrainConfig
@@ -239,18 +240,26 @@ def _require_classes(train: dict[str, Labelled], names: Sequence[str], pseudo: P
 
 
 def more_frames(workspace: Workspace, names: Sequence[str], frames: int) -> list[str]:
-    """Commands that extract datasets again with `frames` a video; none for those extracted with as many or all.
+    """Commands that extract datasets again with `frames` a video; none for those that have no more.
 
-    Raises StorageError.
+    Those were extracted with as many or all, or every frame of every medium was taken. Raises StorageError.
     """
     stored = {name: stored_job(workspace.dataset(name)).get("configuration", {}) for name in names}
     return [
         _extract_command(workspace, name, configuration, frames)
         for name, configuration in stored.items()
+        if not _all_taken(workspace.dataset(name))
         if configuration.get("frames") is None
         or isinstance(configuration["frames"], int)
         and configuration["frames"] < frames
     ]
+
+
+def _all_taken(group: ShardGroup) -> bool:
+    """Whether the media with faces, pictures or short sequences of them, had no more frames than were taken."""
+    stored = group.read("media", ["faces", "frame_count", "frames_decoded"]).to_pylist()
+    counts = [(row["frame_count"], row["frames_decoded"]) for row in stored if row["faces"]]
+    return bool(counts) and all(count is not None and taken >= count for count, taken in counts)
 
 
 def _extract_command(workspace: Workspace, name: str, configuration: dict[str, Any], frames: int) -> str:

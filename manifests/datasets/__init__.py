@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ffpipe.manifests.datasets.deepfakebench import DeepfakeBench
 from ffpipe.manifests.datasets.ffpp import FaceForensics
 from ffpipe.manifests.datasets.folder import Folder
 from ffpipe.manifests.datasets.forensynths import ForenSynths
 from ffpipe.manifests.datasets.layout import Count, Dataset, Layout, Recognition, subfolders
 from ffpipe.manifests.datasets.unlabelled import Unlabelled
+from ffpipe.manifests.datasets.wilddeepfake import WildDeepfake
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import AnyPath, display_path
 
@@ -31,8 +33,10 @@ _FALLBACK: Layout = Unlabelled()
 #: One line a layout; recognition asks all of them.
 _LABELLED: tuple[Layout, ...] = (
     FaceForensics(),
+    DeepfakeBench(),
     Folder(),
     ForenSynths(),
+    WildDeepfake(),
 )
 #: How many names of a folder an error spells out.
 _SHOWN = 8

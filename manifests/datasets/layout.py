@@ -49,7 +49,8 @@ class Dataset:
     `name` is the layout's; `reason` why it was taken; `split_source` says where the split comes from and
     starts with "official", "seeded", "given" or "none"; `notes` are lines that the user must see;
     `expected` compares with the owner's counts and only warns; `skipped` get a row each; `companions` counts
-    what was passed over, by kind; `whole` says that the media are taken whole, since they are no pictures of faces.
+    what was passed over, by kind; `whole` says that the media are taken whole, since they are no pictures of faces,
+    and `cropped` that they are cut to faces already.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Dataset:
     skipped: list[Skipped] = field(default_factory=list)
     companions: Counter[str] = field(default_factory=Counter)
     whole: bool = False
+    cropped: bool = False
 
     def summary(self) -> str:
         """One line of counts, such as `4 files: 2 real, 2 fake; train 2, val 2`."""
@@ -70,7 +72,8 @@ class Dataset:
         splits = Counter(entry.split for entry in self.entries)
         divided = ", ".join(f"{split} {splits[split]}" for split in Split if splits[split])
         total = len(self.entries)
-        text = f"{total} {'file' if total == 1 else 'files'}" + (f": {parts}" if parts else "")
+        kind = "sequence" if any(entry.pictures for entry in self.entries) else "file"
+        text = f"{total} {kind}{'s' * (total != 1)}" + (f": {parts}" if parts else "")
         return text + (f"; {divided}" if divided else "")
 
 

@@ -2,6 +2,7 @@
 
 Columns: `path` (relative to the manifest, or absolute), `label` (0 or real, 1 or fake; empty for unknown), and
 where known `method`, `quality`, `split` (train, val, test), `source_id`, `target_id`, `group`, `pair_id`.
+A path that is a folder of pictures is one medium, a sequence whose frames they are.
 `pair_id` is equal for copies of one clip, and for nothing else, in all of the user's datasets.
 Other columns are ignored. A path that is absent stays a row and is reported as missing later.
 """
@@ -16,6 +17,7 @@ from typing import TextIO, TypeVar
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import display_path
+from ffpipe.manifests.pictures import pictures_in
 from ffpipe.manifests.records import Entry, Label, Split
 from ffpipe.manifests.splits import components
 
@@ -81,8 +83,9 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _entry(folder: Path, row: Mapping[str, str], where: str) -> Entry:
     if not row["path"]:
         raise UsageError(f"{where}: the path is empty")
+    place = folder / row["path"]
     return Entry(
-        path=str(folder / row["path"]),
+        path=str(place),
         label=_allowed(LABELS, row, "label", where),
         method=row.get("method") or None,
         quality=_allowed(QUALITIES, row, "quality", where),
@@ -91,6 +94,7 @@ def _entry(folder: Path, row: Mapping[str, str], where: str) -> Entry:
         target_id=row.get("target_id") or None,
         group=row.get("group") or None,
         pair_id=row.get("pair_id") or None,
+        pictures=pictures_in(place) if place.is_dir() else None,
     )
 
 

@@ -68,7 +68,7 @@ def datasets() -> None:
     from ffpipe.manifests.datasets import list_layouts
 
     for layout in list_layouts():
-        typer.echo(f"{layout.name:12} {layout.summary}")
+        typer.echo(f"{layout.name:15} {layout.summary}")
 
 
 @app.command()

@@ -5,13 +5,12 @@ A new backend is one file with a class like `contract.Backend` and one line in D
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from typing import cast
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.stages.decode.contract import Backend, Frame, Limits
-from ffpipe.stages.decode.decoding import Decoding
+from ffpipe.stages.decode.decoding import Decoding, Medium
 from ffpipe.stages.sampling import Sampling
 
 __all__ = ["DECODERS", "Decoding", "Frame", "Limits", "decode_in_process", "list_decoders", "load_decoder"]
@@ -47,12 +46,12 @@ def load_decoder(name: str) -> Backend:
 
 
 def decode_in_process(
-    path: str | bytes | os.PathLike[str],
+    medium: Medium,
     sampling: Sampling | None = None,
     decoder: str = DEFAULT_DECODER,
     limits: Limits | None = None,
 ) -> Decoding:
-    """Open a medium in this process, without the protection of `sandbox.DecodeSandbox`.
+    """Open a file or a sequence of pictures in this process, without the protection of `sandbox.DecodeSandbox`.
 
     For benchmarks, tests and trusted files: a hostile file can crash or stall the process, and limits on
     time and memory do not bind. Without sampling, what scoring looks at is taken.
@@ -61,4 +60,4 @@ def decode_in_process(
         MediaError: the medium cannot be used.
         UsageError: unknown decoder.
     """
-    return Decoding(path, sampling, load_decoder(decoder), limits or Limits())
+    return Decoding(medium, sampling, load_decoder(decoder), limits or Limits())

@@ -21,6 +21,8 @@ Message = dict[str, Any]
 SLOTS = 3
 #: Longest message accepted, in bytes: a path and its options fit many times over.
 _MAX_MESSAGE = 1 << 20
+#: The same of what a parent asks of its child, since a sequence of pictures is asked for by all their names.
+MAX_REQUEST = 64 << 20
 #: Shared memory above this many bytes is given back after each medium.
 _KEEP_BYTES = 128 << 20
 #: Sealed so that a child gone wild cannot shrink the memory under its reader (from <linux/memfd.h>).
@@ -38,8 +40,9 @@ class ChannelTimeout(Exception):
 class Channel:
     """Messages over a stream socket, each a four-byte length and JSON; undecodable file names survive."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, longest: int = _MAX_MESSAGE) -> None:
         self._socket = end
+        self._longest = longest
         self._buffer = bytearray()
 
     def send(self, **message: object) -> None:
@@ -63,7 +66,7 @@ class Channel:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         length = int.from_bytes(self._take(4, deadline), "big")
-        if length > _MAX_MESSAGE:
+        if length > self._longest:
             raise ChannelClosed
         try:
             message = json.loads(self._take(length, deadline))

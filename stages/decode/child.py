@@ -13,10 +13,11 @@ import socket
 from dataclasses import asdict
 
 from ffpipe.manifests.errors import MediaError
-from ffpipe.manifests.records import Status
+from ffpipe.manifests.records import Pictures, Status
 from ffpipe.stages.decode import Decoding, Limits, load_decoder
-from ffpipe.stages.decode.channel import SLOTS, Channel, ChannelClosed, Message, SharedPictures
+from ffpipe.stages.decode.channel import MAX_REQUEST, SLOTS, Channel, ChannelClosed, Message, SharedPictures
 from ffpipe.stages.decode.contract import Backend, Picture
+from ffpipe.stages.decode.pictures import Archives, granted_seconds
 from ffpipe.stages.decode.protection import bound_cpu, bound_resources, cut_network, die_with_parent
 from ffpipe.stages.sampling import Sampling
 
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> None:
     network = cut_network()
     limits = Limits(**json.loads(bounds))
     bound_resources(limits.memory_bytes)
-    channel = Channel(socket.socket(fileno=int(channel_end)))
+    channel = Channel(socket.socket(fileno=int(channel_end)), MAX_REQUEST)
     pictures = SharedPictures(int(shared), limits.max_pixels)
     server = _Server(channel, pictures, load_decoder(decoder), limits)
     channel.send(kind="ready", network=network, memory_bytes=limits.memory_bytes)
@@ -39,6 +40,14 @@ def main(arguments: list[str]) -> None:
         server.serve()
     except ChannelClosed:
         return
+
+
+def requested(request: Message) -> bytes | Pictures:
+    """The medium that a request to open names."""
+    listed = request["pictures"]
+    if listed is None:
+        return os.fsencode(request["path"])
+    return Pictures(**{**listed, "names": tuple(listed["names"])})
 
 
 class _Stopped(Exception):
@@ -54,6 +63,7 @@ class _Server:
         self._backend = backend
         self._limits = limits
         self._free: list[int] = []
+        self._archives = Archives()
 
     def serve(self) -> None:
         """One medium after another."""
@@ -72,9 +82,11 @@ class _Server:
 
     def _decode(self, request: Message) -> None:
         self._free = list(range(SLOTS))
-        bound_cpu(self._limits.cpu_seconds)
+        medium = requested(request)
+        granted = granted_seconds(medium, self._limits) if isinstance(medium, Pictures) else 0.0
+        bound_cpu(self._limits.cpu_seconds + granted)
         sampling = Sampling(**request["sampling"]) if request["sampling"] else None
-        with Decoding(os.fsencode(request["path"]), sampling, self._backend, self._limits) as decoding:
+        with Decoding(medium, sampling, self._backend, self._limits, self._archives) as decoding:
             bound_cpu(self._limits.cpu_seconds + self._limits.allowance(decoding.duration))
             self._channel.send(kind="header", probe=asdict(decoding.probe), targets=decoding.targets)
             with contextlib.suppress(_Stopped):

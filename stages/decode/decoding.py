@@ -11,10 +11,14 @@ from types import TracebackType
 import numpy as np
 
 from ffpipe.manifests.errors import MediaError
-from ffpipe.manifests.records import Probe, Status
+from ffpipe.manifests.records import Pictures, Probe, Status
 from ffpipe.stages.decode.contract import Backend, Frame, Limits, Picture
 from ffpipe.stages.decode.gate import open_source
+from ffpipe.stages.decode.pictures import NOMINAL_RATE, Archives, open_pictures
 from ffpipe.stages.sampling import Sampling
+
+#: What is decoded: a file, or a sequence of pictures.
+Medium = str | bytes | os.PathLike[str] | Pictures
 
 
 class Decoding:
@@ -22,47 +26,53 @@ class Decoding:
 
     probe holds the header's facts, targets how many looks were asked for (for every frame: the frames that
     the file lists), decoded the distinct frames given so far, and covered the targets that they answer.
+    duration is in seconds, 0 for an image, nominal for a sequence of pictures.
     partial_reason says after the last frame why some targets have none; None where all have one.
     """
 
     def __init__(
         self,
-        path: str | bytes | os.PathLike[str],
+        medium: Medium,
         sampling: Sampling | None,
         backend: Backend,
         limits: Limits,
+        archives: Archives | None = None,
     ) -> None:
-        """Open and check a medium; no frame is decoded yet.
+        """Open and check a medium; of a video no frame is decoded yet.
 
         Raises:
-            MediaError: as `gate.open_source` and `video.open_video`.
+            MediaError: as `gate.open_source`, `video.open_video` and `pictures.open_pictures`.
         """
         self.probe: Probe
         self.decoded = 0
         self.covered = 0
         self.partial_reason: str | None = None
+        self._faults: list[str]
+        self._pictures: Iterator[tuple[Picture, int]]
         self._stack = ExitStack()
+        if isinstance(medium, Pictures):
+            opened = open_pictures(medium, sampling, limits, archives)
+            self.duration = (opened.probe.frame_count or 0) / NOMINAL_RATE
+            self.probe, self.targets, self._faults = opened.probe, opened.targets, opened.faults
+            self._pictures = opened.pictures
+            return
         with ExitStack() as opening:
-            source = opening.enter_context(open_source(os.path.abspath(os.fsencode(path)), limits))  # noqa: PTH100
+            source = opening.enter_context(open_source(os.path.abspath(os.fsencode(medium)), limits))  # noqa: PTH100
             if source.kind == "image":
                 from ffpipe.stages.decode.image import read_image
 
                 self.probe, still = read_image(source, limits)
                 self.targets = 1
-                self._faults: list[str] = []
-                self._pictures: Iterator[tuple[Picture, int]] = iter([(still, 1)])
+                self._faults = []
+                self._pictures = iter([(still, 1)])
             else:
                 from ffpipe.stages.decode.video import open_video
 
                 video = opening.enter_context(open_video(source, sampling, limits))
                 self.probe, self.targets, self._faults = video.probe, video.expected, video.faults
                 self._pictures = backend.pictures(video)
+            self.duration = self.probe.duration or 0.0
             self._stack = opening.pop_all()
-
-    @property
-    def duration(self) -> float:
-        """Seconds, 0 for an image."""
-        return self.probe.duration or 0.0
 
     def pictures(self) -> Iterator[Picture]:
         """The pictures that are kept, not RGB yet.

@@ -81,7 +81,7 @@ def open_source(path: bytes, limits: Limits) -> Source:
         MediaError: missing, unreadable (no permission, no bytes), unsupported (no regular file, a playlist,
             no known medium) or too_large (bytes).
     """
-    descriptor = _open_regular(path)
+    descriptor = open_regular(path)
     try:
         size = os.fstat(descriptor).st_size
         if size == 0:
@@ -95,8 +95,12 @@ def open_source(path: bytes, limits: Limits) -> Source:
     return Source(descriptor, size, kind, name)
 
 
-def _open_regular(path: bytes) -> int:
-    """A descriptor of a regular file; anything else is refused before it is opened, since opening can block."""
+def open_regular(path: bytes) -> int:
+    """A descriptor of a regular file; anything else is refused before it is opened, since opening can block.
+
+    Raises:
+        MediaError: missing, unreadable, or unsupported (no regular file).
+    """
     try:
         _check_regular(os.stat(path))  # noqa: PTH116 - the path is bytes, which need not be UTF-8
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

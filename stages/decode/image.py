@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -45,23 +46,32 @@ def read_image(source: Source, limits: Limits) -> tuple[Probe, StillPicture]:
     Raises:
         MediaError: unreadable, unsupported (32-bit or floating point), or too_large from the header alone.
     """
-    Image.MAX_IMAGE_PIXELS = None  # limits.max_pixels is checked instead
-    with _as_media_errors(source.format), os.fdopen(os.dup(source.descriptor), "rb") as file:
+    with os.fdopen(os.dup(source.descriptor), "rb") as file:
         file.seek(0)
-        with Image.open(file, formats=[source.format]) as image:
-            limits.check_pixels(*image.size)
-            rotation = _TURNS.get(image.getexif().get(_EXIF_ORIENTATION, 1), 0)
-            upright = _rgb(ImageOps.exif_transpose(image))
-            probe = Probe(
-                container=source.format.lower(),
-                codec=source.format.lower(),
-                pixel_format=image.mode,
-                width=upright.shape[1],
-                height=upright.shape[0],
-                rotation=rotation,
-                duration=0.0,
-                frame_count=1,
-            )
+        return decode_image(file, source.format, limits)
+
+
+def decode_image(file: IO[bytes], name: str, limits: Limits) -> tuple[Probe, StillPicture]:
+    """The same of an open file or of bytes in memory, in the format of Pillow's that its first bytes told.
+
+    Raises:
+        MediaError: as `read_image`.
+    """
+    Image.MAX_IMAGE_PIXELS = None  # limits.max_pixels is checked instead
+    with _as_media_errors(name), Image.open(file, formats=[name]) as image:
+        limits.check_pixels(*image.size)
+        rotation = _TURNS.get(image.getexif().get(_EXIF_ORIENTATION, 1), 0)
+        upright = _rgb(ImageOps.exif_transpose(image))
+        probe = Probe(
+            container=name.lower(),
+            codec=name.lower(),
+            pixel_format=image.mode,
+            width=upright.shape[1],
+            height=upright.shape[0],
+            rotation=rotation,
+            duration=0.0,
+            frame_count=1,
+        )
     return probe, StillPicture(upright)
 
 

@@ -11,14 +11,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 
 from ffpipe.manifests.errors import MediaError, UsageError
-from ffpipe.manifests.records import Probe, Status
+from ffpipe.manifests.records import Pictures, Probe, Status
 from ffpipe.stages.decode import DECODERS, DEFAULT_DECODER
 from ffpipe.stages.decode.channel import (
+    MAX_REQUEST,
     Channel,
     ChannelClosed,
     ChannelTimeout,
@@ -27,6 +28,8 @@ from ffpipe.stages.decode.channel import (
     create_shared,
 )
 from ffpipe.stages.decode.contract import Frame, Limits
+from ffpipe.stages.decode.decoding import Medium
+from ffpipe.stages.decode.pictures import granted_seconds
 from ffpipe.stages.decode.protection import Protection
 from ffpipe.stages.sampling import Sampling
 
@@ -81,22 +84,20 @@ class DecodeSandbox:
         self._child: _Child | None = None
         self._medium: DecodedMedia | None = None
 
-    def open(self, path: str | bytes | os.PathLike[str], sampling: Sampling | None = None) -> DecodedMedia:
-        """Open a medium in the child; without sampling, what scoring looks at is taken.
+    def open(self, medium: Medium, sampling: Sampling | None = None) -> DecodedMedia:
+        """Open a file or a sequence of pictures in the child; without sampling, what scoring looks at is taken.
 
         Raises:
             MediaError: the medium cannot be used, or the child died or stalled over it.
         """
         if self._medium is not None:
             self._medium.close()
+        request = _request(medium)
         child = self._ready_child()
         child.media += 1
-        child.channel.send(
-            kind="open",
-            path=os.fsdecode(os.path.abspath(os.fsencode(path))),  # noqa: PTH100 - names need not be UTF-8
-            sampling=asdict(sampling) if sampling else None,
-        )
-        self._medium = DecodedMedia(child, self.limits)
+        child.channel.send(**request, sampling=asdict(sampling) if sampling else None)
+        granted = granted_seconds(medium, self.limits) if isinstance(medium, Pictures) else 0.0
+        self._medium = DecodedMedia(child, self.limits, granted)
         return self._medium
 
     @property
@@ -132,6 +133,20 @@ class DecodeSandbox:
         self.close()
 
 
+def _request(medium: Medium) -> Message:
+    """What is asked of the child. Raises MediaError for a sequence of more names than can be sent."""
+    if not isinstance(medium, Pictures):
+        path = os.fsdecode(os.path.abspath(os.fsencode(medium)))  # noqa: PTH100 - names need not be UTF-8
+        return {"kind": "open", "path": path, "pictures": None}
+    # JSON writes a character as six bytes at most.
+    if sum(6 * len(name) + 4 for name in medium.names) > MAX_REQUEST - (1 << 20):
+        raise MediaError(
+            Status.TOO_LARGE, f"{len(medium.names)} pictures: their names alone are too many to send"
+        )
+    place = os.path.abspath(medium.place)  # noqa: PTH100 - names need not be UTF-8
+    return {"kind": "open", "path": None, "pictures": asdict(replace(medium, place=place))}
+
+
 class DecodedMedia:
     """A medium open in a sandbox: iterate it once for its frames.
 
@@ -143,15 +158,15 @@ class DecodedMedia:
     The time-out counts only the time spent waiting for the child, not what is done with its frames.
     """
 
-    def __init__(self, child: _Child, limits: Limits) -> None:
-        """Wait for the header.
+    def __init__(self, child: _Child, limits: Limits, granted: float = 0.0) -> None:
+        """Wait for the header; `granted` are seconds on top of what the header's duration gives.
 
         Raises:
             MediaError: the medium cannot be used, or the child died or stalled over it.
         """
         self._child = child
-        self._patience = limits.wall_seconds
-        self._limit = limits.wall_seconds
+        self._patience = limits.wall_seconds + granted
+        self._limit = limits.wall_seconds + granted
         self._finished = False
         header = self._receive("header")
         self.probe = Probe(**header["probe"])

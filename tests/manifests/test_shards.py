@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from ffpipe.manifests import shards as shards_module
+from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import IntegrityError, LockedError, StorageError
 from ffpipe.manifests.records import MediaRecord, Status
 from ffpipe.manifests.schemas import from_table, to_table
-from ffpipe.manifests.shards import ShardGroup, chunk_id, sha256_file, write_atomic
+from ffpipe.manifests.shards import ShardGroup, chunk_id, write_atomic
 
 
 def tables(name: str) -> dict[str, pa.Table]:

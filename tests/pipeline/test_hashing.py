@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from picture_sets import write_files
 
-from ffpipe.manifests.records import Status
+from ffpipe.manifests.pictures import folder_pictures, hash_of
+from ffpipe.manifests.records import Pictures, Status
 from ffpipe.pipeline.hashing import HashCache, Hashed, hash_inputs
 
 
@@ -51,6 +54,43 @@ def test_order_is_kept_and_odd_names_pass(tmp_path: Path, cache: HashCache) -> N
     found = list(hash_inputs([str(tmp_path / name) for name in names], cache))
     assert [Path(h.path).name for h in found] == names
     assert all(h.sha256 for h in found)
+
+
+def test_a_sequence_is_hashed_by_its_pictures_and_remembered(tmp_path: Path, cache: HashCache) -> None:
+    write_files(tmp_path, {"s/0.png": b"first", "s/1.png": b"second"})
+    pictures = folder_pictures(str(tmp_path / "s"), ["1.png", "0.png"])
+
+    def hashed(rehash: bool = False, given: Pictures = pictures) -> Hashed:
+        (found,) = hash_inputs(["the sequence"], cache, rehash, pictures={"the sequence": given})
+        return found
+
+    assert hashed() == Hashed("the sequence", hash_of(pictures), 11)
+    facts = (tmp_path / "s/1.png").stat()
+    (tmp_path / "s/1.png").write_bytes(b"sECOND")
+    os.utime(tmp_path / "s/1.png", ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert hashed(rehash=True).sha256 != hashed(given=replace(pictures, names=("1.png", "0.png"))).sha256
+    assert hashed().sha256 == hash_of(pictures)
+    (tmp_path / "s/0.png").unlink()
+    assert (hashed().status, hashed().reason) == (
+        Status.MISSING,
+        f"no such file: {tmp_path / 's/0.png'}",
+    )
+    os.mkfifo(tmp_path / "s/0.png")
+    assert (hashed().status, hashed().reason) == (Status.UNREADABLE, "0.png: not a regular file (FIFO)")
+
+
+def test_what_is_left_of_a_sequence_was_told_when_it_was_listed(cache: HashCache) -> None:
+    listed = Pictures("x.tar", ("a", "b"), packed=True, bytes=7, sha256="1" * 64)
+    lost = {
+        "gone": Pictures("s", (), fault="all gone"),
+        "cut": Pictures("x.tar", (), packed=True, fault="cut"),
+    }
+    found = list(hash_inputs(["x", "gone", "cut"], cache, pictures={"x": listed, **lost}))
+    assert found == [
+        Hashed("x", "1" * 64, 7),
+        Hashed("gone", status=Status.MISSING, reason="all gone"),
+        Hashed("cut", status=Status.UNREADABLE, reason="cut"),
+    ]
 
 
 def test_a_damaged_cache_starts_anew(tmp_path: Path) -> None:

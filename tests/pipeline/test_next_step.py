@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,14 @@ def test_after_training_the_model_is_scored_with_where_it_lies(workspace: Worksp
     assert (
         after_train(elsewhere) == f"ffpipe score videos/ --out report.parquet --workspace '{elsewhere.root}'"
     )
+
+
+def test_after_training_on_crops_crops_are_scored(workspace: Workspace) -> None:
+    for number, kind in enumerate(("crop", "face")):
+        run = workspace.model_run("tiny", f"quick-{number}")
+        run.mkdir(parents=True)
+        for name in ("model.safetensors", "metrics.json", "MODEL_CARD.md", "hashes.json"):
+            (run / name).write_text("{}")
+        (run / "config.json").write_text(json.dumps({"crop": asdict(CropSettings(kind=kind))}))
+        expected = {"crop": "ffpipe score crops/ --cropped --out report.parquet"}
+        assert after_train(workspace) == expected.get(kind, "ffpipe score videos/ --out report.parquet")

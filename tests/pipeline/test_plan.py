@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ffpipe.manifests.errors import StorageError
-from ffpipe.manifests.records import Entry, MediaRecord, Status
+from ffpipe.manifests.records import Entry, MediaRecord, Pictures, Status
 from ffpipe.manifests.schemas import to_table
-from ffpipe.manifests.shards import ShardGroup
+from ffpipe.manifests.shards import ShardGroup, chunk_id
 from ffpipe.pipeline.engine import Chunk
 from ffpipe.pipeline.hashing import Hashed
 from ffpipe.pipeline.plan import (
@@ -66,6 +66,20 @@ def test_copies_are_one_item_and_inputs_without_content_stand_alone() -> None:
     assert first.media_id == "1" * 32
     assert gone.media_id != lost.media_id
     assert gone.status is Status.MISSING
+
+
+def test_sequences_are_named_by_their_paths_alone_and_files_keep_their_chunks() -> None:
+    entries = [
+        Entry("a"),
+        Entry("s", pictures=Pictures("in/x.tar", ("1.png",), packed=True, sha256="7" * 64)),
+    ]
+    file, sequence = items_from(entries, [Hashed("a", "1" * 64, 5), Hashed("s", "2" * 64, 6)])
+    assert [file.identity, sequence.identity] == [f'{"1" * 32} "a"', f'{"2" * 32} "s"']
+    assert [chunk.id for chunk in chunks_for([file], 1)] == [chunk_id([f'{"1" * 32} "a"'])]
+    assert file.opened == str(Path("a").absolute())
+    assert sequence.opened == Pictures(
+        str(Path("in/x.tar").absolute()), ("1.png",), packed=True, sha256="2" * 64
+    )
 
 
 @given(st.integers(1, 200), st.integers(0, MAX_CHUNK_BYTES * 2), st.integers(1, 16))

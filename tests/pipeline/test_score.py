@@ -24,10 +24,10 @@ from names import NAMES
 from PIL import Image
 from skimage import data as photographs
 
+from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import LockedError, UsageError, WeightsError
 from ffpipe.manifests.records import FaceRecord, Status, Verdict
 from ffpipe.manifests.schemas import from_table
-from ffpipe.manifests.shards import sha256_file
 from ffpipe.models import checkpoint, create_detector
 from ffpipe.pipeline import plan, tables
 from ffpipe.pipeline.config import ScoreConfig

@@ -9,6 +9,7 @@ from training_faces import media_record, write_dataset
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, Split
 from ffpipe.manifests.schemas import to_table
+from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline.balance import PseudoFakes
 from ffpipe.pipeline.config import TrainConfig
 from ffpipe.pipeline.training_data import choose_media, more_frames, pseudo_fakes
@@ -240,6 +241,24 @@ def test_the_command_for_more_frames_is_whole_and_keeps_what_the_dataset_was_mad
     assert _command(workspace, source="/films/made", frames="all") is None
     monkeypatch.delenv("FFPIPE_WORKSPACE")
     assert f"--workspace {workspace.root} --overwrite" in _command(workspace, source="/films/made")
+
+
+def test_no_more_frames_are_advised_where_every_one_was_taken(workspace, monkeypatch):
+    monkeypatch.setenv("FFPIPE_WORKSPACE", str(workspace.root))
+    for name, counts, advised in (
+        ("whole", (4, 4), False),
+        ("some", (4, 9), True),
+        ("untold", (4, None), True),
+    ):
+        root = workspace.root / "datasets" / name
+        shards = ShardGroup(root, "media", ["faces"])
+        shards.create()
+        media = [
+            media_record(k, "b", FAKE, Split.TRAIN, name, 4, frame_count=c) for k, c in enumerate(counts)
+        ]
+        shards.commit("1" * 20, "a", {"media": to_table("media", media), "faces": to_table("faces", [])}, [])
+        (root / "job.json").write_text(json.dumps({"configuration": {"frames": 16}}))
+        assert bool(more_frames(workspace, [name], 50)) is advised
 
 
 def _command(workspace, **configuration):

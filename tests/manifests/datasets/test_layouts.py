@@ -1,5 +1,6 @@
 """The contract that every registered layout keeps, over small trees built here; recognition among them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,11 +49,40 @@ def build_unlabelled(root: Path) -> Path:
     return make(root, "a.mp4", "more/b.mkv")
 
 
+def build_deepfakebench(root: Path) -> Path:
+    listed: dict[str, dict[str, dict[str, dict[str, object]]]] = {"UADFV_Real": {}, "UADFV_Fake": {}}
+    for label, videos in listed.items():
+        for number, split in enumerate(("train", "val", "test")):
+            frames = [f"UADFV\\{label}\\frames\\{number:04}\\{frame:03}.png" for frame in range(2)]
+            videos[split] = {f"{number:04}": {"label": label, "frames": frames}}
+            make(root, *(frame.replace("\\", "/") for frame in frames))
+    make(root, "dataset_json/UADFV.json").joinpath("dataset_json/UADFV.json").write_text(
+        json.dumps({"UADFV": listed})
+    )
+    return root
+
+
+def build_wilddeepfake(root: Path) -> Path:
+    return make(
+        root,
+        *(
+            f"deepfake in the wild/{kind}_{part}/{shard}/{kind}/{sequence}/{frame}.png"
+            for kind in ("real", "fake")
+            for part in ("train", "test")
+            for shard in range(4)
+            for sequence in range(2)
+            for frame in range(2)
+        ),
+    )
+
+
 BUILDERS: dict[str, Callable[[Path], Path]] = {
+    "deepfakebench": build_deepfakebench,
     "ffpp": build_ffpp,
     "folder": build_folder,
     "forensynths": build_forensynths,
     "unlabelled": build_unlabelled,
+    "wilddeepfake": build_wilddeepfake,
 }
 NAMES = [layout.name for layout in datasets.list_layouts()]
 
@@ -95,11 +125,18 @@ def test_entries_are_valid_and_point_at_files(name, tree):
     assert dataset.name == name
     assert dataset.reason
     assert dataset.entries
-    assert all(isinstance(entry, Entry) and Path(entry.path).is_file() for entry in dataset.entries)
+    assert all(isinstance(entry, Entry) and files_of(entry) for entry in dataset.entries)
+    assert all(path.is_file() for entry in dataset.entries for path in files_of(entry))
     assert len({entry.path for entry in dataset.entries}) == len(dataset.entries)
     assert {entry.label for entry in dataset.entries} in ({Label.REAL, Label.FAKE}, {None})
     assert {entry.quality for entry in dataset.entries} <= {"c0", "c23", "c40", None}
     assert dataset.split_source.split()[0] in ("official", "seeded", "given", "none")
+
+
+def files_of(entry: Entry) -> list[Path]:
+    if entry.pictures is None:
+        return [Path(entry.path)]
+    return [Path(entry.pictures.place, name) for name in entry.pictures.names]
 
 
 def test_splits_are_group_disjoint_and_repeatable(name, tree):
@@ -138,7 +175,7 @@ def test_a_folder_of_two_layouts_is_ambiguous_and_both_are_named(tmp_path):
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
-    with pytest.raises(UsageError, match="known are auto, ffpp, folder"):
+    with pytest.raises(UsageError, match="known are auto, ffpp, deepfakebench, folder"):
         datasets.load(tmp_path, "ffp")
 
 
