@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ffpipe.manifests.datasets.celeb_df import CelebDF
+from ffpipe.manifests.datasets.dfdc import DFDC
+from ffpipe.manifests.datasets.dfdcp import DFDCPreview
 from ffpipe.manifests.datasets.ffpp import FaceForensics
 from ffpipe.manifests.datasets.folder import Folder
 from ffpipe.manifests.datasets.forensynths import ForenSynths
@@ -31,6 +34,9 @@ _FALLBACK: Layout = Unlabelled()
 #: One line a layout; recognition asks all of them.
 _LABELLED: tuple[Layout, ...] = (
     FaceForensics(),
+    CelebDF(),
+    DFDC(),
+    DFDCPreview(),
     Folder(),
     ForenSynths(),
 )
