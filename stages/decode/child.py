@@ -77,9 +77,12 @@ class _Server:
         with Decoding(os.fsencode(request["path"]), sampling, self._backend, self._limits) as decoding:
             bound_cpu(self._limits.cpu_seconds + self._limits.allowance(decoding.duration))
             self._channel.send(kind="header", probe=asdict(decoding.probe), targets=decoding.targets)
-            with contextlib.suppress(_Stopped):
-                for picture in decoding.pictures():
-                    self._give(picture)
+            if request["header_only"]:
+                decoding.partial_reason = decoding.cut_short()
+            else:
+                with contextlib.suppress(_Stopped):
+                    for picture in decoding.pictures():
+                        self._give(picture)
             self._channel.send(
                 kind="end",
                 probe=asdict(decoding.probe),

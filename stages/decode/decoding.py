@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from ffpipe.manifests.records import Probe, Status
 from ffpipe.stages.decode.contract import Backend, Frame, Limits, Picture
 from ffpipe.stages.decode.gate import open_source
 from ffpipe.stages.sampling import Sampling
+
+if TYPE_CHECKING:
+    from ffpipe.stages.decode.video import Video
 
 
 class Decoding:
@@ -41,6 +45,7 @@ class Decoding:
         self.decoded = 0
         self.covered = 0
         self.partial_reason: str | None = None
+        self._video: Video | None = None
         self._stack = ExitStack()
         with ExitStack() as opening:
             source = opening.enter_context(open_source(os.path.abspath(os.fsencode(path)), limits))  # noqa: PTH100
@@ -54,7 +59,7 @@ class Decoding:
             else:
                 from ffpipe.stages.decode.video import open_video
 
-                video = opening.enter_context(open_video(source, sampling, limits))
+                self._video = video = opening.enter_context(open_video(source, sampling, limits))
                 self.probe, self.targets, self._faults = video.probe, video.expected, video.faults
                 self._pictures = backend.pictures(video)
             self._stack = opening.pop_all()
@@ -63,6 +68,10 @@ class Decoding:
     def duration(self) -> float:
         """Seconds, 0 for an image."""
         return self.probe.duration or 0.0
+
+    def cut_short(self) -> str | None:
+        """That the file ends before the pictures which its header lists, told without decoding; None if not known."""
+        return self._video.cut_short() if self._video else None
 
     def pictures(self) -> Iterator[Picture]:
         """The pictures that are kept, not RGB yet.

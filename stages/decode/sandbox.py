@@ -81,8 +81,16 @@ class DecodeSandbox:
         self._child: _Child | None = None
         self._medium: DecodedMedia | None = None
 
-    def open(self, path: str | bytes | os.PathLike[str], sampling: Sampling | None = None) -> DecodedMedia:
+    def open(
+        self,
+        path: str | bytes | os.PathLike[str],
+        sampling: Sampling | None = None,
+        *,
+        header_only: bool = False,
+    ) -> DecodedMedia:
         """Open a medium in the child; without sampling, what scoring looks at is taken.
+
+        With header_only it gives no frame, and its partial_reason says where the header lists more than there is.
 
         Raises:
             MediaError: the medium cannot be used, or the child died or stalled over it.
@@ -95,6 +103,7 @@ class DecodeSandbox:
             kind="open",
             path=os.fsdecode(os.path.abspath(os.fsencode(path))),  # noqa: PTH100 - names need not be UTF-8
             sampling=asdict(sampling) if sampling else None,
+            header_only=header_only,
         )
         self._medium = DecodedMedia(child, self.limits)
         return self._medium
