@@ -94,6 +94,11 @@ class Pictures:
     def __repr__(self) -> str:
         return f"Pictures({len(self.names)} in {self.place})"
 
+    @property
+    def lost(self) -> Status:
+        """What a sequence has come to of which nothing is left."""
+        return Status.UNREADABLE if self.packed else Status.MISSING
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

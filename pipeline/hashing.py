@@ -140,8 +140,7 @@ def _folder_facts(pictures: Pictures) -> tuple[int, int, int]:
 def _as_listed(path: str, pictures: Pictures) -> Hashed:
     """A sequence whose content was hashed when its archive was listed, or of which nothing is left."""
     if not pictures.names:
-        lost = Status.UNREADABLE if pictures.packed else Status.MISSING
-        return Hashed(path, status=lost, reason=pictures.fault)
+        return Hashed(path, status=pictures.lost, reason=pictures.fault)
     return Hashed(path, pictures.sha256, pictures.bytes)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ffpipe.manifests.datasets.celeb_df import CelebDF
 from ffpipe.manifests.datasets.deepfakebench import DeepfakeBench
+from ffpipe.manifests.datasets.dfdc import DFDC
+from ffpipe.manifests.datasets.dfdcp import DFDCPreview
 from ffpipe.manifests.datasets.ffpp import FaceForensics
 from ffpipe.manifests.datasets.folder import Folder
 from ffpipe.manifests.datasets.forensynths import ForenSynths
@@ -33,6 +36,9 @@ _FALLBACK: Layout = Unlabelled()
 #: One line a layout; recognition asks all of them.
 _LABELLED: tuple[Layout, ...] = (
     FaceForensics(),
+    CelebDF(),
+    DFDC(),
+    DFDCPreview(),
     DeepfakeBench(),
     Folder(),
     ForenSynths(),
