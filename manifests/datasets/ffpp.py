@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,13 +29,14 @@ from ffpipe.manifests.datasets.layout import (
     Count,
     Dataset,
     Recognition,
+    collect_videos,
     named_subfolders,
     nearest,
+    only_tree,
     subfolders,
 )
 from ffpipe.manifests.errors import UsageError
-from ffpipe.manifests.filekinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from ffpipe.manifests.inputs import AnyPath, Skipped, collect, display_path
+from ffpipe.manifests.inputs import AnyPath, display_path
 from ffpipe.manifests.records import Entry, Label, Split
 from ffpipe.manifests.splits import components, seeded_split
 
@@ -45,6 +47,9 @@ DFD = "DeepFakeDetection"
 #: Real sources: folder -> videos that the owners give.
 ORIGINS = {"youtube": 1000, "actors": 363}
 EXPECTED = {**ORIGINS, **dict.fromkeys(METHODS, 1000), DFD: 3068}
+_DFD_PARTS = (DFD, "actors")
+#: Parts whose expected number was never checked against the owner's files: known from literature alone.
+UNVERIFIED = frozenset(_DFD_PARTS)
 
 _ORIGINALS, _MANIPULATED = "originalsequences", "manipulatedsequences"
 _NAMES = {name.lower(): name for name in EXPECTED}
@@ -63,7 +68,7 @@ class _Part:
 
     @property
     def is_dfd(self) -> bool:
-        return self.name in (DFD, "actors")
+        return self.name in _DFD_PARTS
 
 
 class FaceForensics:
@@ -88,7 +93,8 @@ class FaceForensics:
         Raises:
             UsageError: no tree or several, no clip in it, or split files that are missing or wrong.
         """
-        tree = _only_tree(root)
+        needed = "original_sequences/ or manipulated_sequences/"
+        tree = only_tree(_trees(root), root, "FaceForensics++", needed)
         dataset = Dataset(self.name, [])
         parts = list(_parts(tree, dataset))
         for part in parts:
@@ -111,19 +117,6 @@ def _is_top(plain: str) -> bool:
 def _trees(root: Path) -> list[Path]:
     """The nearest folders that have a top folder of the layout; more than one is an error of load."""
     return nearest(root, _SEARCH_LEVELS, lambda folder: any(map(_is_top, named_subfolders(folder))))
-
-
-def _only_tree(root: Path) -> Path:
-    trees = _trees(root)
-    if len(trees) == 1:
-        return trees[0]
-    shown = display_path(root)
-    if not trees:
-        raise UsageError(
-            f"{shown} holds no original_sequences/ or manipulated_sequences/: not FaceForensics++"
-        )
-    listed = ", ".join(display_path(tree) for tree in trees)
-    raise UsageError(f"{shown} holds several FaceForensics++ trees: {listed}; give one of them")
 
 
 def _parts(tree: Path, dataset: Dataset) -> Iterator[_Part]:
@@ -150,17 +143,8 @@ def _parts(tree: Path, dataset: Dataset) -> Iterator[_Part]:
 
 
 def _add_clips(part: _Part, dataset: Dataset, exclude: Sequence[AnyPath]) -> None:
-    inputs = collect([part.folder], exclude)
-    dataset.companions += inputs.companions
-    dataset.skipped += inputs.skipped
-    for path in inputs.entries:
-        suffix = Path(path).suffix.lower()
-        if suffix in VIDEO_SUFFIXES:
-            dataset.entries.append(_entry(part, path))
-        elif suffix in IMAGE_SUFFIXES:
-            dataset.companions[suffix] += 1
-        else:
-            dataset.skipped.append(Skipped(path, "not a video of FaceForensics++"))
+    videos = collect_videos(part.folder, dataset, exclude, "FaceForensics++")
+    dataset.entries += [_entry(part, path) for path in videos]
 
 
 def _entry(part: _Part, path: str) -> Entry:
@@ -247,8 +231,17 @@ def _compare(parts: Sequence[_Part], dataset: Dataset, official: OfficialSplit |
         _, name, stem = str(entry.pair_id).split("/", 2)
         found[name, str(entry.quality)].add(stem)
     for (name, quality), stems in found.items():
-        missing = tuple(sorted(_official_names(name, official) - stems))
-        dataset.expected.append(Count(f"{name} {quality}", len(stems), EXPECTED[name], missing))
+        owned = _official_names(name, official)
+        dataset.expected.append(
+            Count(
+                f"{name} {quality}",
+                len(stems),
+                EXPECTED[name],
+                missing=tuple(sorted(owned - stems)),
+                surplus=tuple(sorted(stem for stem in stems if not _may_be_owned(name, stem, owned))),
+                verified=name not in UNVERIFIED,
+            )
+        )
     present = {name for name, _ in found}
     absent = [name for name in ("youtube", *METHODS) if name not in present]
     if absent and absent != ["youtube", *METHODS]:
@@ -263,6 +256,16 @@ def _official_names(name: str, official: OfficialSplit | None) -> set[str]:
     if name in METHODS and official is not None:
         return {stem for a, b in official.pairs for stem in (f"{a}_{b}", f"{b}_{a}")}
     return set()
+
+
+def _may_be_owned(name: str, stem: str, owned: AbstractSet[str]) -> bool:
+    """Whether a clip can be the owner's: it is named where the names are known, else its numbers are in range."""
+    if owned:
+        return stem in owned
+    if name in _DFD_PARTS:
+        return _DFD_NAME.fullmatch(stem) is not None
+    pair = _FFPP_NAME.fullmatch(stem)
+    return pair is not None and all(number is not None and int(number) < ORIGINS["youtube"] for number in pair.groups())
 
 
 def _note_repeats(dataset: Dataset) -> None:

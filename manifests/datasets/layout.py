@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ffpipe.manifests.inputs import AnyPath, Skipped
+from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.filekinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from ffpipe.manifests.inputs import AnyPath, Skipped, collect, display_path
 from ffpipe.manifests.records import Entry, Label, Split
 
-#: How many missing names a line for people spells out.
+#: How many names of missing or surplus files a line for people spells out.
 SHOWN_NAMES = 5
 
 
@@ -26,20 +28,40 @@ class Recognition:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Files found against files expected of one part of a dataset; `missing` names them where that is known."""
+    """Files found against files expected of one part of a dataset.
+
+    `missing` and `surplus` name files as far as names are known: those that the owner lists and that are absent, and
+    those that are there and that the owner does not have. `verified` is False where the expected number was never
+    checked against the owner's own files.
+    """
 
     part: str
     found: int
     expected: int
     missing: tuple[str, ...] = ()
+    surplus: tuple[str, ...] = ()
+    verified: bool = True
+
+    @property
+    def n_missing(self) -> int:
+        """How many files are missing, named or not."""
+        return max(len(self.missing), self.expected - self.found)
+
+    @property
+    def n_surplus(self) -> int:
+        """How many files there are too many, named or not."""
+        return max(len(self.surplus), self.found - self.expected)
 
     def __str__(self) -> str:
-        text = f"{self.part}: {self.found} of {self.expected}"
-        if not self.missing:
-            return text
-        shown = ", ".join(self.missing[:SHOWN_NAMES])
-        more = len(self.missing) - SHOWN_NAMES
-        return f"{text}, missing {shown}" + (f" and {more} more" if more > 0 else "")
+        names = [("missing", self.missing), ("surplus", self.surplus)]
+        told = [f"{word} {some(listed)}" for word, listed in names if listed]
+        return ", ".join([f"{self.part}: {self.found} of {self.expected}", *told])
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of many names, and how many more there are."""
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(slots=True)
@@ -125,3 +147,35 @@ def nearest(root: Path, levels: int, wanted: Callable[[Path], bool]) -> list[Pat
             return found
         current = [child for folder in current for child in subfolders(folder) if not child.is_symlink()]
     return [folder for folder in current if wanted(folder)]
+
+
+def only_tree(trees: Sequence[Path], root: Path, what: str, needed: str) -> Path:
+    """The one tree that was found below a folder.
+
+    Raises:
+        UsageError: there is none, where `needed` says what would make one, or there are several.
+    """
+    if len(trees) == 1:
+        return trees[0]
+    shown = display_path(root)
+    if not trees:
+        raise UsageError(f"{shown} holds no {needed}: not {what}")
+    listed = ", ".join(display_path(tree) for tree in trees)
+    raise UsageError(f"{shown} holds several {what} trees: {listed}; give one of them")
+
+
+def collect_videos(folder: Path, dataset: Dataset, exclude: Sequence[AnyPath], what: str) -> list[str]:
+    """The videos below a folder; pictures are counted among the companions, and all else gets a skipped row."""
+    inputs = collect([folder], exclude)
+    dataset.companions += inputs.companions
+    dataset.skipped += inputs.skipped
+    videos = []
+    for path in inputs.entries:
+        suffix = Path(path).suffix.lower()
+        if suffix in VIDEO_SUFFIXES:
+            videos.append(path)
+        elif suffix in IMAGE_SUFFIXES:
+            dataset.companions[suffix] += 1
+        else:
+            dataset.skipped.append(Skipped(path, f"not a video of {what}"))
+    return videos
