@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ffpipe.manifests.datasets.celeb_df import CelebDF
 from ffpipe.manifests.datasets.deepfakebench import DeepfakeBench
+from ffpipe.manifests.datasets.dfdc import DFDC
+from ffpipe.manifests.datasets.dfdcp import DFDCPreview
 from ffpipe.manifests.datasets.ffpp import FaceForensics
 from ffpipe.manifests.datasets.folder import Folder
 from ffpipe.manifests.datasets.forensynths import ForenSynths
@@ -34,6 +37,9 @@ _FALLBACK: Layout = Unlabelled()
 _LABELLED: tuple[Layout, ...] = (
     FaceForensics(),
     DeepfakeBench(),
+    CelebDF(),
+    DFDC(),
+    DFDCPreview(),
     Folder(),
     ForenSynths(),
     WildDeepfake(),

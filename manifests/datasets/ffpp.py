@@ -265,7 +265,9 @@ def _may_be_owned(name: str, stem: str, owned: AbstractSet[str]) -> bool:
     if name in _DFD_PARTS:
         return _DFD_NAME.fullmatch(stem) is not None
     pair = _FFPP_NAME.fullmatch(stem)
-    return pair is not None and all(number is not None and int(number) < ORIGINS["youtube"] for number in pair.groups())
+    return pair is not None and all(
+        number is not None and int(number) < ORIGINS["youtube"] for number in pair.groups()
+    )
 
 
 def _note_repeats(dataset: Dataset) -> None:
