@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,41 @@ def build_forensynths(root: Path) -> Path:
     )
 
 
+def build_celeb_df(root: Path) -> Path:
+    for a, b in (("id0", "id1"), ("id2", "id3"), ("id4", "id5")):
+        make(root / "Celeb-real", f"{a}_0000.mp4", f"{b}_0000.mp4")
+        make(root / "Celeb-synthesis", f"{a}_{b}_0000.mp4", f"{b}_{a}_0000.mp4")
+    make(root / "YouTube-real", "00000.mp4", "00001.mp4")
+    real = ("YouTube-real/00000", "Celeb-real/id0_0000", "Celeb-real/id1_0000")
+    fake = ("Celeb-synthesis/id0_id1_0000", "Celeb-synthesis/id1_id0_0000")
+    lines = [f"{label} {name}.mp4" for label, names in ((1, real), (0, fake)) for name in names]
+    (root / "List_of_testing_videos.txt").write_text("\n".join(lines))
+    return root
+
+
+def build_dfdc(root: Path) -> Path:
+    for number, letter in ((0, "a"), (36, "b"), (41, "c")):
+        videos = {
+            letter * 9 + "r.mp4": {"label": "REAL", "split": "train"},
+            letter * 9 + "f.mp4": {"label": "FAKE", "split": "train", "original": letter * 9 + "r.mp4"},
+        }
+        folder = make(root / f"dfdc_train_part_{number}", *videos)
+        (folder / "metadata.json").write_text(json.dumps(videos))
+    return root
+
+
+def build_dfdcp(root: Path) -> Path:
+    listed = {}
+    for actor in range(6):
+        facts = {"set": "test" if actor < 2 else "train", "target_id": actor}
+        listed[f"original_videos/{actor}/a.mp4"] = {"label": "real", **facts}
+        listed[f"method_A/{actor}/a.mp4"] = {"label": "fake", **facts}
+        listed[f"method_B/{actor}/a.mp4"] = {"label": "fake", **facts}
+    make(root, *listed)
+    (root / "dataset.json").write_text(json.dumps(listed))
+    return root
+
+
 def build_unlabelled(root: Path) -> Path:
     return make(root, "a.mp4", "more/b.mkv")
 
@@ -79,6 +115,9 @@ def build_wilddeepfake(root: Path) -> Path:
 BUILDERS: dict[str, Callable[[Path], Path]] = {
     "deepfakebench": build_deepfakebench,
     "ffpp": build_ffpp,
+    "celeb-df": build_celeb_df,
+    "dfdc": build_dfdc,
+    "dfdcp": build_dfdcp,
     "folder": build_folder,
     "forensynths": build_forensynths,
     "unlabelled": build_unlabelled,
@@ -174,8 +213,26 @@ def test_a_folder_of_two_layouts_is_ambiguous_and_both_are_named(tmp_path):
     assert datasets.load(tmp_path, "ffpp").name == "ffpp"
 
 
+LABELLED = [name for name in NAMES if name != "unlabelled"]
+
+
+@pytest.mark.parametrize(("one", "other"), [*combinations(LABELLED, 2)])
+def test_two_trees_side_by_side_are_never_taken_for_one(tmp_path, one, other):
+    for name in (one, other):
+        BUILDERS[name](tmp_path / f"my {name}")
+    for name in (one, other):
+        BUILDERS[name](tmp_path / "both")
+    with pytest.raises(UsageError, match=f"--dataset {one}.* --dataset {other}") as caught:
+        datasets.load(tmp_path / "both")
+    assert str(caught.value).count("found ") == 2, "each with its reason"
+    for name in (one, other):
+        assert datasets.load(tmp_path / "both", name).name == name
+        assert datasets.recognise(tmp_path / f"my {name}")[0].name == name
+
+
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
-    with pytest.raises(UsageError, match="known are auto, ffpp, deepfakebench, folder"):
+    known = ", ".join(["auto", *NAMES])
+    with pytest.raises(UsageError, match=f"known are {known}"):
         datasets.load(tmp_path, "ffp")
 
 
