@@ -23,6 +23,7 @@ from ffpipe.manifests.shards import ShardGroup
 from ffpipe.manifests.splits import group_key, leaks, merge_content_groups, seeded_split
 from ffpipe.pipeline import plan, provenance
 from ffpipe.pipeline.config import ExtractConfig
+from ffpipe.pipeline.counts_text import counts_lines
 from ffpipe.pipeline.driver import ShardJob, drive, forget_failed, hash_entries
 from ffpipe.pipeline.engine import Chunk, Worker
 from ffpipe.pipeline.guides import Clips, Guides, guides_lines, stale_chunks, stored_media, with_clips
@@ -119,28 +120,39 @@ def extract(
     Raises UsageError (unknown layout, nothing found, another configuration, another run at work) and
     StorageError (disk full, read-only); what is committed by then stays.
     """
-    dataset = _load(source, config, workspace, say)
-    name = config.name or name_for(source.resolve().name)
-    shards = workspace.dataset(name)
+    dataset = load_dataset(source, config, workspace, say)
+    job = job_for(source, dataset, config, workspace)
+    config, shards = job.settings, job.shards
     if config.overwrite:
         _remove(shards)
     shards.create()
-    if config.kind is None and (dataset.whole or dataset.cropped):
-        config = config.model_copy(update={"whole" if dataset.whole else "cropped": True})
-    crop = CropSettings(store_size=config.store_size, kind=config.kind or "face")
-    job = ExtractJob(shards.root, name, config, crop)
     with shards.lock():
-        _bind(job, source, dataset)
+        bind(job, source, dataset)
         forget_failed(shards, config, say)
         items = _items(dataset, shards, workspace, config, say)
-        say(choices_line(config, Sampling.of_count(), crop.kind))
+        say(choices_line(config, Sampling.of_count(), job.crop.kind))
         drive(job, items, config, say, advance)
         for line in guides_lines(items, shards.commits()):
             say(line)
-    return _result(name, shards, {entry.path for item in items for entry in item.entries})
+    return _result(job.dataset, shards, {entry.path for item in items for entry in item.entries})
 
 
-def _load(source: Path, config: ExtractConfig, workspace: Workspace, say: Say) -> datasets.Dataset:
+def job_for(
+    source: Path, dataset: datasets.Dataset, config: ExtractConfig, workspace: Workspace
+) -> ExtractJob:
+    """The job of a dataset, with what its layout says of the media; nothing is written."""
+    name = config.name or name_for(source.resolve().name)
+    if config.kind is None and (dataset.whole or dataset.cropped):
+        config = config.model_copy(update={"whole" if dataset.whole else "cropped": True})
+    crop = CropSettings(store_size=config.store_size, kind=config.kind or "face")
+    return ExtractJob(workspace.dataset(name).root, name, config, crop)
+
+
+def load_dataset(source: Path, config: ExtractConfig, workspace: Workspace, say: Say) -> datasets.Dataset:
+    """What the source's layout says is there, told to the user with what is missing or too much.
+
+    Raises UsageError: as `datasets.load`, or a glob of `only` matches nothing.
+    """
     if not source.exists():
         raise UsageError(f"{display_path(source)}: no such file or folder")
     root = Path(os.path.abspath(source))  # noqa: PTH100 - symlinks stay as the user named them
@@ -150,7 +162,7 @@ def _load(source: Path, config: ExtractConfig, workspace: Workspace, say: Say) -
     say(f"{display_path(source)}: layout {dataset.name}, {dataset.reason}")
     if config.only:
         _keep_only(dataset, root, config.only, say)
-    for line in [*map(str, dataset.expected), *dataset.notes]:
+    for line in [*counts_lines(dataset.expected), *dataset.notes]:
         say(line)
     if dataset.companions:
         say(f"{dataset.companions.total()} companion files were passed over")
@@ -181,7 +193,11 @@ def _keep_only(dataset: datasets.Dataset, root: Path, globs: Sequence[str], say:
     say(f"--only: {len(dataset.entries)} of {files} files are taken")
 
 
-def _bind(job: ExtractJob, source: Path, dataset: datasets.Dataset) -> None:
+def bind(job: ExtractJob, source: Path, dataset: datasets.Dataset) -> None:
+    """Tie the dataset's folder to the job's settings, or check that they are those which it is tied to.
+
+    Raises ConfigMismatch where they differ.
+    """
     place = {"source": str(source.resolve()), "layout": dataset.name, "split": dataset.split_source}
     configuration = {**job.settings.resolved(), **place}
     facts = {

@@ -63,6 +63,14 @@ def choices_line(settings: FrameSettings, default: Sampling | None, kind: Kind) 
     return f"of each video {frames}; {taken[kind]}; decoded by {settings.decoder}"
 
 
+def sandbox_for(settings: FrameSettings) -> DecodeSandbox:
+    """A decoding child with the decoder and the limits of the settings."""
+    limits = Limits(
+        max_pixels=settings.max_pixels, wall_seconds=settings.timeout, max_bytes=settings.max_bytes
+    )
+    return DecodeSandbox(decoder=settings.decoder, limits=limits)
+
+
 class MediumReader:
     """Reads media one after another with a warm detector and a warm decoding child; one per worker process."""
 
@@ -70,10 +78,7 @@ class MediumReader:
         self._sampling = sampling_from(settings, default)
         self._faces = FaceSettings(crop=crop)
         self._detector = create_detector(settings.detector) if crop.kind == "face" else None
-        limits = Limits(
-            max_pixels=settings.max_pixels, wall_seconds=settings.timeout, max_bytes=settings.max_bytes
-        )
-        self._sandbox = DecodeSandbox(decoder=settings.decoder, limits=limits)
+        self._sandbox = sandbox_for(settings)
 
     def close(self) -> None:
         """End the decoding child."""

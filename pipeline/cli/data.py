@@ -26,6 +26,13 @@ def extract(
         Path, typer.Argument(help="Dataset folder, such as FF++/, or a folder of videos.", metavar="SOURCE")
     ],
     settings: ExtractConfig,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Write nothing: say what is there and missing, which files do not open, and how long it takes.",
+        ),
+    ] = False,
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> int:
@@ -38,6 +45,8 @@ def extract(
     from ffpipe.pipeline.next_step import after_extract
 
     place = Workspace.find(workspace)
+    if dry_run:
+        return _dry_run(source, settings, place, json_output)
     with Progress("extract", console=CONSOLE) as advance:
         result = job.extract(source, settings, place, say, advance)
     for path, status, reason in result.failures[:SHOWN_FAILURES]:
@@ -59,6 +68,16 @@ def extract(
                 }
             )
         )
+    return result.exit_code
+
+
+def _dry_run(source: Path, settings: ExtractConfig, place: Workspace, json_output: bool) -> int:
+    from ffpipe.pipeline import dry_run as job
+
+    with Progress("open", unit="files", console=CONSOLE) as advance:
+        result = job.dry_run(source, settings, place, say, advance)
+    if json_output:
+        typer.echo(json.dumps(result.to_json()))
     return result.exit_code
 
 

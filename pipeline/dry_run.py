@@ -1,0 +1,206 @@
+"""What extract would do: recognition, counts, bytes, time, what is done, and which files do not open.
+
+Nothing is written. A file counts as open where its header is sound and two pictures, at a quarter and at three quarters
+of its length, can be decoded in the same child that extract decodes in; damage elsewhere shows only when it is
+extracted. Content is not hashed, so copies are not told apart.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ffpipe.manifests.datasets import Dataset
+from ffpipe.manifests.errors import MediaError
+from ffpipe.manifests.inputs import display_path
+from ffpipe.manifests.records import Entry, MediaRecord, Status
+from ffpipe.manifests.schemas import from_table
+from ffpipe.pipeline import plan
+from ffpipe.pipeline.config import ExtractConfig
+from ffpipe.pipeline.estimate import Estimate, estimate, time_line
+from ffpipe.pipeline.extract import ExtractJob, bind, job_for, load_dataset
+from ffpipe.pipeline.medium import sandbox_for
+from ffpipe.pipeline.output import Advance, Say, size_text
+from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.decode.sandbox import DecodeSandbox
+from ffpipe.stages.sampling import Sampling
+
+#: Files of each kind that are printed one by one.
+SHOWN_FILES = 10
+#: Pictures looked at in a file.
+_PICTURES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A file, what it came to, and why."""
+
+    path: str
+    status: Status
+    reason: str | None = None
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        return f"{self.status}: {self.path}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What extract would find and do. bytes and to_do_bytes are of the files that can be examined."""
+
+    dataset: Dataset
+    name: str
+    files: int
+    bytes: int
+    done: int
+    to_do: int
+    to_do_bytes: int
+    findings: list[Finding]
+    """Files that do not open, or not whole; those of earlier runs with what those said."""
+    estimate: Estimate | None
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every file opens, 3 where some do not, 4 where none does."""
+        statuses = Counter(finding.status.value for finding in self.findings)
+        sound = self.files + len(self.dataset.skipped) - statuses.total()
+        return plan.exit_code(statuses + Counter({Status.OK.value: sound}))
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, with every name, ready for JSON."""
+        told = {name: getattr(self, name) for name in ("files", "bytes", "done", "to_do", "to_do_bytes")}
+        return {
+            "layout": self.dataset.name,
+            "reason": self.dataset.reason,
+            "name": self.name,
+            "split": self.dataset.split_source,
+            "summary": self.dataset.summary(),
+            "parts": [
+                {**asdict(c), "n_missing": c.n_missing, "n_surplus": c.n_surplus}
+                for c in self.dataset.expected
+            ],
+            "notes": self.dataset.notes,
+            **told,
+            "not_opened": [_named(f) for f in self.findings],
+            "refused": [{"path": display_path(s.path), "reason": s.reason} for s in self.dataset.skipped],
+            "estimate": asdict(self.estimate) if self.estimate else None,
+            "exit_code": self.exit_code,
+        }
+
+
+def _named(finding: Finding) -> dict[str, Any]:
+    return {**asdict(finding), "path": display_path(finding.path)}
+
+
+def dry_run(
+    source: Path, config: ExtractConfig, workspace: Workspace, say: Say, advance: Advance | None = None
+) -> DryRun:
+    """Look at all that extract would read, and say what it would do; the workspace is only read.
+
+    Raises UsageError as extract does: unknown layout, nothing found, another configuration.
+    """
+    dataset = load_dataset(source, config, workspace, say)
+    job = job_for(source, dataset, config, workspace)
+    stored = _stored(job, source, dataset)
+    dataset.entries = dataset.entries[: config.limit]
+    sizes = {entry.path: _size(entry.path) for entry in dataset.entries}
+    to_do = [entry for entry in dataset.entries if not _is_done(entry, stored, config)]
+    known = [stored[entry.path] for entry in dataset.entries if _is_done(entry, stored, config)]
+    findings = [Finding(m.path, m.status, m.reason) for m in known if m.status.failed]
+    with sandbox_for(job.settings) as sandbox:
+        findings += _open_all(to_do, sandbox, advance)
+    result = DryRun(
+        dataset,
+        job.dataset,
+        files=len(dataset.entries),
+        bytes=sum(sizes.values()),
+        done=len(known),
+        to_do=len(to_do),
+        to_do_bytes=sum(sizes[entry.path] for entry in to_do),
+        findings=findings,
+        estimate=estimate(job, workspace, len(to_do)),
+    )
+    _tell(result, [e.path for e in to_do if e.path in stored], say)
+    return result
+
+
+def _stored(job: ExtractJob, source: Path, dataset: Dataset) -> dict[str, MediaRecord]:
+    """What the dataset's folder holds of each path; empty where it is new or would be emptied first."""
+    if job.settings.overwrite or not (job.root / "job.json").exists():
+        return {}
+    bind(job, source, dataset)
+    return {
+        os.fsdecode(m.path_bytes): m for m in from_table(job.shards.read("media"), MediaRecord) if m.sha256
+    }
+
+
+def _is_done(entry: Entry, stored: Mapping[str, MediaRecord], config: ExtractConfig) -> bool:
+    """Whether an earlier run has accounted for the file, as far as its path and size tell."""
+    media = stored.get(entry.path)
+    if media is None or media.status is Status.CHANGED or (config.retry_failed and media.status.failed):
+        return False
+    return media.bytes == _size(entry.path)
+
+
+def _size(path: str) -> int:
+    """Bytes of a file; none where it cannot be examined, which opening it will tell."""
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - a name of undecodable bytes, as given
+    except OSError:
+        return 0
+
+
+def _open_all(entries: Sequence[Entry], sandbox: DecodeSandbox, advance: Advance | None) -> list[Finding]:
+    found = []
+    for number, entry in enumerate(entries, 1):
+        if finding := _open(entry.path, sandbox):
+            found.append(finding)
+        if advance:
+            advance(number, len(entries), f"{len(found)} do not open" if found else "")
+    return found
+
+
+def _open(path: str, sandbox: DecodeSandbox) -> Finding | None:
+    """What is wrong with a file; None where nothing was seen to be."""
+    try:
+        with sandbox.open(path, Sampling.of_count(_PICTURES)) as medium:
+            for _ in medium:
+                pass
+            return Finding(path, Status.PARTIAL, medium.partial_reason) if medium.partial_reason else None
+    except MediaError as error:
+        return Finding(path, Status(error.status), error.reason)
+
+
+def _tell(result: DryRun, changed: Sequence[str], say: Say) -> None:
+    say(f"found {result.dataset.summary()}; split {result.dataset.split_source}")
+    done = f", {result.done} of them done before (told by path and size)" if result.done else ""
+    say(
+        f"{result.files} files, {size_text(result.bytes)}{done}; to do: {result.to_do} files, "
+        f"{size_text(result.to_do_bytes)}"
+    )
+    if changed:
+        say(f"{len(changed)} files are not what was extracted, or failed then, the first {changed[0]}")
+    say(time_line(result.estimate, result.to_do))
+    damaged = sum(not finding.status.failed for finding in result.findings)
+    failed = len(result.findings) - damaged
+    say(
+        f"{failed} files do not open, {damaged} open but are damaged"
+        if result.findings
+        else "every file opens"
+    )
+    _list([finding.line for finding in result.findings], say)
+    refused = [f"refused: {skipped.path}: {skipped.reason}" for skipped in result.dataset.skipped]
+    _list(refused, say)
+    say(f"dry run: nothing was written; without --dry-run this becomes the dataset {result.name}")
+
+
+def _list(lines: Sequence[str], say: Say) -> None:
+    for line in lines[:SHOWN_FILES]:
+        say(line)
+    if len(lines) > SHOWN_FILES:
+        say(f"… and {len(lines) - SHOWN_FILES} more; --json names every one")
