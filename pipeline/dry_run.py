@@ -1,8 +1,8 @@
 """What extract would do: recognition, counts, bytes, time, what is done, and which files do not open.
 
-Nothing is written. A file counts as open where its header is sound and two pictures, at a quarter and at three quarters
-of its length, can be decoded in the same child that extract decodes in; damage elsewhere shows only when it is
-extracted. Content is not hashed, so copies are not told apart.
+Nothing is written. A file opens where the decoding child that extract uses accepts its header, and is damaged where
+the header lists pictures past the file's end; what is broken further in shows only when it is extracted. Content is
+not hashed, so copies are not told apart.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ from ffpipe.stages.sampling import Sampling
 
 #: Files of each kind that are printed one by one.
 SHOWN_FILES = 10
-#: Pictures looked at in a file.
-_PICTURES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +166,7 @@ def _open_all(entries: Sequence[Entry], sandbox: DecodeSandbox, advance: Advance
 def _open(path: str, sandbox: DecodeSandbox) -> Finding | None:
     """What is wrong with a file; None where nothing was seen to be."""
     try:
-        with sandbox.open(path, Sampling.of_count(_PICTURES)) as medium:
+        with sandbox.open(path, Sampling.of_count(), header_only=True) as medium:
             for _ in medium:
                 pass
             return Finding(path, Status.PARTIAL, medium.partial_reason) if medium.partial_reason else None

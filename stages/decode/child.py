@@ -89,9 +89,12 @@ class _Server:
         with Decoding(medium, sampling, self._backend, self._limits, self._archives) as decoding:
             bound_cpu(self._limits.cpu_seconds + self._limits.allowance(decoding.duration))
             self._channel.send(kind="header", probe=asdict(decoding.probe), targets=decoding.targets)
-            with contextlib.suppress(_Stopped):
-                for picture in decoding.pictures():
-                    self._give(picture)
+            if request["header_only"]:
+                decoding.partial_reason = decoding.cut_short()
+            else:
+                with contextlib.suppress(_Stopped):
+                    for picture in decoding.pictures():
+                        self._give(picture)
             self._channel.send(
                 kind="end",
                 probe=asdict(decoding.probe),

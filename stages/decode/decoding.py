@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from ffpipe.stages.decode.contract import Backend, Frame, Limits, Picture
 from ffpipe.stages.decode.gate import open_source
 from ffpipe.stages.decode.pictures import NOMINAL_RATE, Archives, open_pictures
 from ffpipe.stages.sampling import Sampling
+
+if TYPE_CHECKING:
+    from ffpipe.stages.decode.video import Video
 
 #: What is decoded: a file, or a sequence of pictures.
 Medium = str | bytes | os.PathLike[str] | Pictures
@@ -49,6 +53,7 @@ class Decoding:
         self.partial_reason: str | None = None
         self._faults: list[str]
         self._pictures: Iterator[tuple[Picture, int]]
+        self._video: Video | None = None
         self._stack = ExitStack()
         if isinstance(medium, Pictures):
             opened = open_pictures(medium, sampling, limits, archives)
@@ -68,11 +73,15 @@ class Decoding:
             else:
                 from ffpipe.stages.decode.video import open_video
 
-                video = opening.enter_context(open_video(source, sampling, limits))
+                self._video = video = opening.enter_context(open_video(source, sampling, limits))
                 self.probe, self.targets, self._faults = video.probe, video.expected, video.faults
                 self._pictures = backend.pictures(video)
             self.duration = self.probe.duration or 0.0
             self._stack = opening.pop_all()
+
+    def cut_short(self) -> str | None:
+        """That the file ends before the pictures which its header lists, told without decoding; None if not known."""
+        return self._video.cut_short() if self._video else None
 
     def pictures(self) -> Iterator[Picture]:
         """The pictures that are kept, not RGB yet.

@@ -84,8 +84,12 @@ class DecodeSandbox:
         self._child: _Child | None = None
         self._medium: DecodedMedia | None = None
 
-    def open(self, medium: Medium, sampling: Sampling | None = None) -> DecodedMedia:
+    def open(
+        self, medium: Medium, sampling: Sampling | None = None, *, header_only: bool = False
+    ) -> DecodedMedia:
         """Open a file or a sequence of pictures in the child; without sampling, what scoring looks at is taken.
+
+        With header_only it gives no frame, and its partial_reason says where the header lists more than there is.
 
         Raises:
             MediaError: the medium cannot be used, or the child died or stalled over it.
@@ -95,7 +99,9 @@ class DecodeSandbox:
         request = _request(medium)
         child = self._ready_child()
         child.media += 1
-        child.channel.send(**request, sampling=asdict(sampling) if sampling else None)
+        child.channel.send(
+            **request, sampling=asdict(sampling) if sampling else None, header_only=header_only
+        )
         granted = granted_seconds(medium, self.limits) if isinstance(medium, Pictures) else 0.0
         self._medium = DecodedMedia(child, self.limits, granted)
         return self._medium

@@ -56,6 +56,14 @@ class Video:
             self.timeline = scan(self.source, self.stream.index, self.limits)
         return self.timeline
 
+    def cut_short(self) -> str | None:
+        """That an mp4 ends before some of the pictures that its header lists, as one cut off while it was copied."""
+        if self.source.format != "mov":
+            return None
+        listed = self.stream.index_entries
+        beyond = sum(entry.pos + entry.size > self.source.size for entry in listed)
+        return f"the file ends before {beyond} of its {len(listed)} pictures" if beyond else None
+
     def turn(self) -> int:
         """The clockwise turn in degrees that the header asks for, as its first picture carries it."""
         with open_container(self.source, self.limits) as container:
