@@ -123,7 +123,7 @@ def dry_run(
         findings=findings,
         estimate=estimate(job, workspace, len(to_do)),
     )
-    _tell(result, [e.path for e in to_do if e.path in stored], say)
+    _tell(result, [e.path for e in to_do if _has_changed(e.path, stored)], say)
     return result
 
 
@@ -142,7 +142,13 @@ def _is_done(entry: Entry, stored: Mapping[str, MediaRecord], config: ExtractCon
     media = stored.get(entry.path)
     if media is None or media.status is Status.CHANGED or (config.retry_failed and media.status.failed):
         return False
-    return media.bytes == _size(entry.path)
+    return not _has_changed(entry.path, stored)
+
+
+def _has_changed(path: str, stored: Mapping[str, MediaRecord]) -> bool:
+    """Whether a file has another size than what was stored of it; what changed while it was read never was."""
+    media = stored.get(path)
+    return media is not None and media.status is not Status.CHANGED and media.bytes != _size(path)
 
 
 def _size(path: str) -> int:
@@ -178,23 +184,26 @@ def _tell(result: DryRun, changed: Sequence[str], say: Say) -> None:
     say(f"found {result.dataset.summary()}; split {result.dataset.split_source}")
     done = f", {result.done} of them done before (told by path and size)" if result.done else ""
     say(
-        f"{result.files} files, {size_text(result.bytes)}{done}; to do: {result.to_do} files, "
+        f"{_files(result.files)}, {size_text(result.bytes)}{done}; to do: {_files(result.to_do)}, "
         f"{size_text(result.to_do_bytes)}"
     )
     if changed:
-        say(f"{len(changed)} files are not what was extracted, or failed then, the first {changed[0]}")
+        say(
+            f"{_files(len(changed))} changed since extraction, which will refuse them, the first {changed[0]}"
+        )
     say(time_line(result.estimate, result.to_do))
     damaged = sum(not finding.status.failed for finding in result.findings)
-    failed = len(result.findings) - damaged
     say(
-        f"{failed} files do not open, {damaged} open but are damaged"
-        if result.findings
-        else "every file opens"
+        f"not to be opened: {_files(len(result.findings) - damaged)}; damaged: {damaged}; "
+        f"refused: {len(result.dataset.skipped)}"
     )
     _list([finding.line for finding in result.findings], say)
-    refused = [f"refused: {skipped.path}: {skipped.reason}" for skipped in result.dataset.skipped]
-    _list(refused, say)
+    _list([f"refused: {skipped.path}: {skipped.reason}" for skipped in result.dataset.skipped], say)
     say(f"dry run: nothing was written; without --dry-run this becomes the dataset {result.name}")
+
+
+def _files(number: int) -> str:
+    return f"{number} file{'' if number == 1 else 's'}"
 
 
 def _list(lines: Sequence[str], say: Say) -> None:

@@ -272,6 +272,40 @@ def test_counts_are_compared_and_missing_clips_named(tmp_path):
     assert any("not present: Deepfakes, FaceSwap" in note for note in load(tmp_path).notes)
 
 
+def test_what_the_owner_does_not_have_is_named(tmp_path):
+    make(tmp_path, *originals("c23", "000", "1000", "000 (copy)"))
+    make(tmp_path, *fakes("Deepfakes", "c23", "000_003", "003_1000", "999"))
+    expected = {count.part: count for count in load(tmp_path).expected}
+    assert expected["youtube c23"].surplus == ("000 (copy)", "1000")
+    assert expected["Deepfakes c23"].surplus == ("003_1000", "999"), (
+        "beyond the numbers, without the owner's lists"
+    )
+    official(tmp_path)
+    make(tmp_path, *fakes("Deepfakes", "c23", "000_002"))
+    expected = {count.part: count for count in load(tmp_path).expected}
+    assert expected["Deepfakes c23"].surplus == ("000_002", "003_1000", "999"), "no pair of the owner's lists"
+    assert "000_003" not in expected["Deepfakes c23"].missing
+    assert "003_000" in expected["Deepfakes c23"].missing
+
+
+def test_counts_from_memory_are_marked(tmp_path):
+    official(all_pairs(dfd(tmp_path)))
+    make(tmp_path, *fakes("DeepFakeDetection", "raw", "000_003"))
+    counts = load(tmp_path).expected
+    assert {count.part for count in counts if not count.verified} == {"actors raw", "DeepFakeDetection raw"}
+    assert next(c for c in counts if c.part == "DeepFakeDetection raw").surplus == ("000_003",)
+
+
+def test_four_fakes_of_one_name_stay_four(tmp_path):
+    methods = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
+    for method in methods:
+        make(tmp_path, *fakes(method, "c23", "000_003"))
+    entries = load(tmp_path).entries
+    assert {entry.method for entry in entries} == set(methods)
+    assert len({entry.path for entry in entries}) == len({entry.pair_id for entry in entries}) == 4
+    assert len({entry.group for entry in entries}) == 1
+
+
 def test_raw_beside_c0_is_said(tmp_path):
     make(tmp_path, *originals("raw", "000"), *originals("c0", "000"))
     assert any("more than once at one quality" in note for note in load(tmp_path).notes)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media import Clip, make_clip, read_number
+from media import Clip, make_clip, make_cut, read_number
 
 from ffpipe.manifests.errors import MediaError
 from ffpipe.stages.decode import Limits, decode_in_process
@@ -61,6 +61,22 @@ def test_one_child_serves_medium_after_medium(sandbox: DecodeSandbox, healthy: d
         sandbox.open(healthy["plain"].path.with_name("absent.mp4"))
     assert list(sandbox.open(healthy["plain"].path, FEW))
     assert sandbox.pid == pid
+
+
+def test_headers_alone_tell_facts_and_what_cannot_be_there(
+    sandbox: DecodeSandbox, healthy: dict[str, Clip], tmp_path: Path
+) -> None:
+    for clip in healthy.values():
+        with sandbox.open(clip.path, Sampling.of_count(4), header_only=True) as medium:
+            assert list(medium) == []
+        assert (medium.probe.codec is not None, medium.partial_reason) == (True, None), clip.path
+    cut = make_cut(tmp_path / "cut.mp4")
+    with sandbox.open(cut.path, header_only=True) as medium:
+        assert list(medium) == []
+    assert medium.partial_reason is not None
+    assert "the file ends before" in medium.partial_reason
+    with sandbox.open(healthy["plain"].path, Sampling.of_count(4)) as medium:
+        assert len(list(medium)) == 4, "the child is ready for the next medium"
 
 
 def test_a_worn_child_is_replaced(healthy: dict[str, Clip]) -> None:
