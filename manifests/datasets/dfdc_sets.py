@@ -37,7 +37,7 @@ class VideoSet:
 
 def find_sets(tree: Path) -> list[VideoSet]:
     """Parts, sample and public test of a tree, or the tree itself where it is a part or a sample."""
-    if own := _training_set(tree):
+    if own := _training_set(tree) or _bare_set(tree):
         return [own]
     children = [child for place in _training_places(tree) for child in subfolders(place)]
     found = [made for child in children if (made := _training_set(child))]
@@ -45,16 +45,21 @@ def find_sets(tree: Path) -> list[VideoSet]:
 
 
 def _training_set(folder: Path) -> VideoSet | None:
-    """A part or the sample by its name, also wrapped in one more folder of it; else a folder whose metadata tells."""
+    """A part or the sample by its name, also wrapped in one more folder of a part's name."""
     number = _PART_NAME.fullmatch(plain_name(folder.name))
-    if number or plain_name(folder.name) == _SAMPLE:
-        for place in (folder, *filter(_is_part, subfolders(folder))):
-            if (place / METADATA).is_file():
-                return VideoSet(folder.name, place, place / METADATA, int(number[1]) if number else None)
+    if number is None and plain_name(folder.name) != _SAMPLE:
         return None
-    if plain_name(folder.name) not in _TEST_FOLDERS and is_of_dfdc(folder / METADATA):
-        return VideoSet(folder.name, folder, folder / METADATA)
+    for place in (folder, *filter(_is_part, subfolders(folder))):
+        if (place / METADATA).is_file():
+            return VideoSet(folder.name, place, place / METADATA, int(number[1]) if number else None)
     return None
+
+
+def _bare_set(folder: Path) -> VideoSet | None:
+    """A part under another name, told by what its metadata names."""
+    if plain_name(folder.name) in _TEST_FOLDERS or not is_of_dfdc(folder / METADATA):
+        return None
+    return VideoSet(folder.name, folder, folder / METADATA)
 
 
 def _is_part(folder: Path) -> bool:
@@ -63,20 +68,22 @@ def _is_part(folder: Path) -> bool:
 
 def _test_set(tree: Path) -> list[VideoSet]:
     """The public test: a label file in the tree or in its test folders, and the nearest videos to it."""
-    places = [tree, *(place for name in _TEST_FOLDERS for place in _inner(tree, name))]
-    for place in places:
+    inner = _test_places(tree)
+    for place in (tree, *inner):
         names = TEST_FILES if plain_name(place.name) in _TEST_FOLDERS else TEST_FILES[:-1]
         for file in (place / name for name in names if (place / name).is_file()):
-            below = (folder for name in _TEST_FOLDERS for folder in _inner(place, name))
+            below = inner if place == tree else _test_places(place)
             for folder in filter(_holds_videos, (place, *below)):
                 return [VideoSet(PUBLIC_TEST, folder, file)]
     return []
 
 
-def _inner(place: Path, name: str) -> list[Path]:
-    """The subfolder of a name, and the videos folder in it."""
-    found = named_subfolders(place).get(name)
-    return [found, *named_subfolders(found).values()] if found else []
+def _test_places(place: Path) -> list[Path]:
+    """The subfolders that may be the public test, and the videos folder in them."""
+    children = named_subfolders(place)
+    found = [children[name] for name in _TEST_FOLDERS if name in children]
+    below = [named_subfolders(folder).get("videos") for folder in found]
+    return [*found, *(folder for folder in below if folder)]
 
 
 def _holds_videos(folder: Path) -> bool:

@@ -292,8 +292,8 @@ def test_counts_from_memory_are_marked(tmp_path):
     official(all_pairs(dfd(tmp_path)))
     make(tmp_path, *fakes("DeepFakeDetection", "raw", "000_003"))
     counts = load(tmp_path).expected
-    assert {count.part for count in counts if not count.verified} == {"actors raw", "DeepFakeDetection raw"}
-    assert next(c for c in counts if c.part == "DeepFakeDetection raw").surplus == ("000_003",)
+    assert {count.part for count in counts if not count.verified} == {"actors c0", "DeepFakeDetection c0"}
+    assert next(c for c in counts if c.part == "DeepFakeDetection c0").surplus == ("000_003",)
 
 
 def test_four_fakes_of_one_name_stay_four(tmp_path):
