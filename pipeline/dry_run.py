@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from ffpipe.manifests.datasets import Dataset
-from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Entry, MediaRecord, Status
 from ffpipe.manifests.schemas import from_table
@@ -23,28 +22,12 @@ from ffpipe.pipeline import plan
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.estimate import Estimate, estimate, time_line
 from ffpipe.pipeline.extract import ExtractJob, bind, job_for, load_dataset
-from ffpipe.pipeline.medium import sandbox_for
+from ffpipe.pipeline.headers import Finding, open_headers
 from ffpipe.pipeline.output import Advance, Say, size_text
 from ffpipe.pipeline.workspace import Workspace
-from ffpipe.stages.decode.sandbox import DecodeSandbox
-from ffpipe.stages.sampling import Sampling
 
 #: Files of each kind that are printed one by one.
 SHOWN_FILES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A file, what it came to, and why."""
-
-    path: str
-    status: Status
-    reason: str | None = None
-
-    @property
-    def line(self) -> str:
-        """For people."""
-        return f"{self.status}: {self.path}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +93,7 @@ def dry_run(
     to_do = [entry for entry in dataset.entries if not _is_done(entry, stored, config)]
     known = [stored[entry.path] for entry in dataset.entries if _is_done(entry, stored, config)]
     findings = [Finding(m.path, m.status, m.reason) for m in known if m.status.failed]
-    with sandbox_for(job.settings) as sandbox:
-        findings += _open_all(to_do, sandbox, advance)
+    findings += open_headers([entry.path for entry in to_do], job.settings, advance)
     result = DryRun(
         dataset,
         job.dataset,
@@ -157,27 +139,6 @@ def _size(path: str) -> int:
         return os.stat(path).st_size  # noqa: PTH116 - a name of undecodable bytes, as given
     except OSError:
         return 0
-
-
-def _open_all(entries: Sequence[Entry], sandbox: DecodeSandbox, advance: Advance | None) -> list[Finding]:
-    found = []
-    for number, entry in enumerate(entries, 1):
-        if finding := _open(entry.path, sandbox):
-            found.append(finding)
-        if advance:
-            advance(number, len(entries), f"{len(found)} do not open" if found else "")
-    return found
-
-
-def _open(path: str, sandbox: DecodeSandbox) -> Finding | None:
-    """What is wrong with a file; None where nothing was seen to be."""
-    try:
-        with sandbox.open(path, Sampling.of_count(), header_only=True) as medium:
-            for _ in medium:
-                pass
-            return Finding(path, Status.PARTIAL, medium.partial_reason) if medium.partial_reason else None
-    except MediaError as error:
-        return Finding(path, Status(error.status), error.reason)
 
 
 def _tell(result: DryRun, changed: Sequence[str], say: Say) -> None:

@@ -4,7 +4,7 @@ What: interviews of celebrities, their faces swapped for one another's, and furt
 Layout: `Celeb-real/`, `YouTube-real/` (also spelt `Youtube-real`) and `Celeb-synthesis/`, with or without a `videos`
 level in each, up to two folders below the one given.
 Names: real `<id>_<number>`, fakes `<target id>_<source id>_<number>`, further real videos five digits from 00000 on,
-one person each. Labels: the folder. Method: the folder of the fakes.
+whose people are not named: each counts as another. Labels: the folder. Method: the folder of the fakes.
 Split: the owner's `List_of_testing_videos.txt`, beside the folders or where `--splits` says; all else is train. The
 list has no header line, and its label is 1 for real. It is not disjoint in identities: train shows most of its people.
 The owner gives no validation, so identities of train are held out, see `identities.py`. Without the list a seeded
@@ -215,7 +215,7 @@ def _note_shared(dataset: Dataset) -> None:
     if shared:
         dataset.notes.append(
             f"the official test list is not identity-disjoint: train or validation shows {len(shared)} of its "
-            f"{len(people[True])} identities; further real videos of {YOUTUBE} are of one person each"
+            f"{len(people[True])} identities; the people of {YOUTUBE} have no names, and each counts as another"
         )
 
 

@@ -146,6 +146,9 @@ def _divide(dataset: Dataset, sets: Sequence[VideoSet], numbers: Mapping[str, in
         told += [f"given by part numbers ({_PROTOCOL})"] if any(not found.is_test for found in sets) else []
         dataset.split_source = " and ".join(told)
     dataset.entries = sorted(entries, key=lambda entry: entry.path)
+    dataset.notes.append(
+        "DFDC does not name its actors: a real video and its fakes stay together, but one actor may be in two splits"
+    )
 
 
 def _by_part(entries: Sequence[Entry], numbers: Mapping[str, int | None], notes: list[str]) -> list[Entry]:

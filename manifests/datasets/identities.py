@@ -30,9 +30,14 @@ class HeldOut:
 
     def note(self, seed: int) -> str:
         """A line on what was held out and at what price."""
-        if not self.people:
-            return "no validation: no identity can be held out so that both parts keep real and fake videos"
         held = sum(entry.split is Split.VAL for entry in self.entries)
+        if not held:
+            return "no validation: no identity can be held out so that both parts keep real and fake videos"
+        if not self.people:
+            return (
+                f"validation is not the owner's: {held} videos were held out by seed {seed}; nothing tells whom they "
+                "show, so train may show the same people"
+            )
         text = (
             f"validation is not the owner's: {held} videos were held out by seed {seed}, and no video of train shows "
             f"any of their {len(self.people)} identities"

@@ -85,6 +85,7 @@ def test_parts_are_found_wherever_they_lie_and_are_the_split(tmp_path, place, pa
     assert "not the owner's" in dataset.split_source
     assert told(dataset, "of 50 parts") == "6 of 50 parts are there: 0, 34, 35, 39, 40, 49"
     assert leaks(dataset.entries) == []
+    assert told(dataset, "does not name its actors")
 
 
 def test_labels_originals_and_groups_come_from_the_metadata(tmp_path):

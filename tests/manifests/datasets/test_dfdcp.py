@@ -72,6 +72,18 @@ def test_actors_of_train_are_held_out_and_the_owners_sets_are_disjoint(tmp_path,
     assert any("validation is not the owner's" in note for note in dataset.notes)
 
 
+def test_where_nothing_tells_the_actors_that_is_said(tmp_path):
+    listed = {f"original_videos/{n}.mp4": real("train") for n in range(6)}
+    listed |= {f"method_A/{n}.mp4": {"label": "fake", "set": "train"} for n in range(6)}
+    for path in map(tmp_path.joinpath, listed):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"clip")
+    (tmp_path / "dataset.json").write_text(json.dumps(listed))
+    dataset = load(tmp_path)
+    assert of(dataset, Split.VAL)
+    assert any("train may show the same people" in note for note in dataset.notes)
+
+
 def test_the_lists_path_spellings_in_use_are_taken(tmp_path):
     build(tmp_path)
     text = (tmp_path / "dataset.json").read_text()
