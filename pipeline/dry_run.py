@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ffpipe.manifests.datasets import Dataset
+from ffpipe.manifests.datasets import Count, Dataset
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Entry, MediaRecord, Status
 from ffpipe.manifests.schemas import from_table
@@ -61,10 +61,7 @@ class DryRun:
             "name": self.name,
             "split": self.dataset.split_source,
             "summary": self.dataset.summary(),
-            "parts": [
-                {**asdict(c), "n_missing": c.n_missing, "n_surplus": c.n_surplus}
-                for c in self.dataset.expected
-            ],
+            "parts": [_part(count) for count in self.dataset.expected],
             "notes": self.dataset.notes,
             **told,
             "not_opened": [_named(f) for f in self.findings],
@@ -72,6 +69,11 @@ class DryRun:
             "estimate": asdict(self.estimate) if self.estimate else None,
             "exit_code": self.exit_code,
         }
+
+
+def _part(count: Count) -> dict[str, Any]:
+    names = {key: [*map(display_path, getattr(count, key))] for key in ("missing", "surplus")}
+    return {**asdict(count), **names, "n_missing": count.n_missing, "n_surplus": count.n_surplus}
 
 
 def _named(finding: Finding) -> dict[str, Any]:
