@@ -22,6 +22,7 @@ from ffpipe.pipeline import plan
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.estimate import Estimate, estimate, time_line
 from ffpipe.pipeline.extract import ExtractJob, bind, job_for, load_dataset
+from ffpipe.pipeline.hashing import size_of
 from ffpipe.pipeline.headers import Finding, open_headers
 from ffpipe.pipeline.output import Advance, Say, size_text
 from ffpipe.pipeline.workspace import Workspace
@@ -91,11 +92,11 @@ def dry_run(
     job = job_for(source, dataset, config, workspace)
     stored = _stored(job, source, dataset)
     dataset.entries = dataset.entries[: config.limit]
-    sizes = {entry.path: _size(entry.path) for entry in dataset.entries}
+    sizes = {entry.path: size_of(entry) for entry in dataset.entries}
     to_do = [entry for entry in dataset.entries if not _is_done(entry, stored, config)]
     known = [stored[entry.path] for entry in dataset.entries if _is_done(entry, stored, config)]
     findings = [Finding(m.path, m.status, m.reason) for m in known if m.status.failed]
-    findings += open_headers([entry.path for entry in to_do], job.settings, advance)
+    findings += open_headers(to_do, job.settings, advance)
     result = DryRun(
         dataset,
         job.dataset,
@@ -107,7 +108,7 @@ def dry_run(
         findings=findings,
         estimate=estimate(job, workspace, len(to_do)),
     )
-    _tell(result, [e.path for e in to_do if _has_changed(e.path, stored)], say)
+    _tell(result, [e.path for e in to_do if _has_changed(e, stored)], say)
     return result
 
 
@@ -126,21 +127,13 @@ def _is_done(entry: Entry, stored: Mapping[str, MediaRecord], config: ExtractCon
     media = stored.get(entry.path)
     if media is None or media.status is Status.CHANGED or (config.retry_failed and media.status.failed):
         return False
-    return not _has_changed(entry.path, stored)
+    return not _has_changed(entry, stored)
 
 
-def _has_changed(path: str, stored: Mapping[str, MediaRecord]) -> bool:
-    """Whether a file has another size than what was stored of it; what changed while it was read never was."""
-    media = stored.get(path)
-    return media is not None and media.status is not Status.CHANGED and media.bytes != _size(path)
-
-
-def _size(path: str) -> int:
-    """Bytes of a file; none where it cannot be examined, which opening it will tell."""
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 - a name of undecodable bytes, as given
-    except OSError:
-        return 0
+def _has_changed(entry: Entry, stored: Mapping[str, MediaRecord]) -> bool:
+    """Whether a medium has another size than what was stored of it; what changed while it was read never was."""
+    media = stored.get(entry.path)
+    return media is not None and media.status is not Status.CHANGED and media.bytes != size_of(entry)
 
 
 def _tell(result: DryRun, changed: Sequence[str], say: Say) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ffpipe.manifests.errors import MediaError
-from ffpipe.manifests.records import Status
+from ffpipe.manifests.records import Entry, Status
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.engine import available_cores
 from ffpipe.pipeline.medium import sandbox_for
@@ -35,12 +35,12 @@ class Finding:
 
 
 def open_headers(
-    paths: Sequence[str], settings: ExtractConfig, advance: Advance | None = None
+    entries: Sequence[Entry], settings: ExtractConfig, advance: Advance | None = None
 ) -> list[Finding]:
-    """What is wrong with files, in their order; those of which nothing was seen to be wrong are left out."""
+    """What is wrong with media, in their order; those of which nothing was seen to be wrong are left out."""
     cores = available_cores() if settings.workers is None else settings.workers
-    shares = max(1, min(cores, len(paths) // _LEAST_SHARE))
-    walk = _Walk(paths, settings, advance)
+    shares = max(1, min(cores, len(entries) // _LEAST_SHARE))
+    walk = _Walk(entries, settings, advance)
     with ThreadPoolExecutor(shares) as pool:
         try:
             found = [
@@ -55,9 +55,9 @@ def open_headers(
 class _Walk:
     """Files opened by several threads, each with a child of its own."""
 
-    def __init__(self, paths: Sequence[str], settings: ExtractConfig, advance: Advance | None) -> None:
+    def __init__(self, entries: Sequence[Entry], settings: ExtractConfig, advance: Advance | None) -> None:
         self.stop = threading.Event()
-        self._paths = paths
+        self._entries = entries
         self._settings = settings
         self._advance = advance
         self._lock = threading.Lock()
@@ -67,10 +67,10 @@ class _Walk:
         """Findings of every `step`th file, with the places of their files."""
         found = []
         with sandbox_for(self._settings) as sandbox:
-            for place in range(first, len(self._paths), step):
+            for place in range(first, len(self._entries), step):
                 if self.stop.is_set():
                     break
-                if finding := _open(self._paths[place], sandbox):
+                if finding := _open(self._entries[place], sandbox):
                     found.append((place, finding))
                 self._count()
         return found
@@ -79,15 +79,19 @@ class _Walk:
         with self._lock:
             self._done += 1
             if self._advance:
-                self._advance(self._done, len(self._paths), "")
+                self._advance(self._done, len(self._entries), "")
 
 
-def _open(path: str, sandbox: DecodeSandbox) -> Finding | None:
-    """What is wrong with a file; None where nothing was seen to be."""
+def _open(entry: Entry, sandbox: DecodeSandbox) -> Finding | None:
+    """What is wrong with a medium; None where nothing was seen to be."""
+    listed = entry.pictures
+    if listed and not listed.names:
+        return Finding(entry.path, Status.UNREADABLE if listed.packed else Status.MISSING, listed.fault)
     try:
-        with sandbox.open(path, Sampling.of_count(), header_only=True) as medium:
+        with sandbox.open(listed or entry.path, Sampling.of_count(), header_only=True) as medium:
             for _ in medium:
                 pass
-            return Finding(path, Status.PARTIAL, medium.partial_reason) if medium.partial_reason else None
+            lost = medium.partial_reason or (listed.fault if listed else None)
+            return Finding(entry.path, Status.PARTIAL, lost) if lost else None
     except MediaError as error:
-        return Finding(path, Status(error.status), error.reason)
+        return Finding(entry.path, Status(error.status), error.reason)
