@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ffpipe.manifests.datasets import Dataset
+from ffpipe.manifests.datasets import Count, Dataset
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Entry, MediaRecord, Status
 from ffpipe.manifests.schemas import from_table
@@ -22,6 +22,7 @@ from ffpipe.pipeline import plan
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.estimate import Estimate, estimate, time_line
 from ffpipe.pipeline.extract import ExtractJob, bind, job_for, load_dataset
+from ffpipe.pipeline.hashing import size_of
 from ffpipe.pipeline.headers import Finding, open_headers
 from ffpipe.pipeline.output import Advance, Say, size_text
 from ffpipe.pipeline.workspace import Workspace
@@ -61,10 +62,7 @@ class DryRun:
             "name": self.name,
             "split": self.dataset.split_source,
             "summary": self.dataset.summary(),
-            "parts": [
-                {**asdict(c), "n_missing": c.n_missing, "n_surplus": c.n_surplus}
-                for c in self.dataset.expected
-            ],
+            "parts": [_part(count) for count in self.dataset.expected],
             "notes": self.dataset.notes,
             **told,
             "not_opened": [_named(f) for f in self.findings],
@@ -72,6 +70,11 @@ class DryRun:
             "estimate": asdict(self.estimate) if self.estimate else None,
             "exit_code": self.exit_code,
         }
+
+
+def _part(count: Count) -> dict[str, Any]:
+    names = {key: [*map(display_path, getattr(count, key))] for key in ("missing", "surplus")}
+    return {**asdict(count), **names, "n_missing": count.n_missing, "n_surplus": count.n_surplus}
 
 
 def _named(finding: Finding) -> dict[str, Any]:
@@ -89,7 +92,7 @@ def dry_run(
     job = job_for(source, dataset, config, workspace)
     stored = _stored(job, source, dataset)
     dataset.entries = dataset.entries[: config.limit]
-    sizes = {entry.path: _size(entry) for entry in dataset.entries}
+    sizes = {entry.path: size_of(entry) for entry in dataset.entries}
     to_do = [entry for entry in dataset.entries if not _is_done(entry, stored, config)]
     known = [stored[entry.path] for entry in dataset.entries if _is_done(entry, stored, config)]
     findings = [Finding(m.path, m.status, m.reason) for m in known if m.status.failed]
@@ -128,25 +131,9 @@ def _is_done(entry: Entry, stored: Mapping[str, MediaRecord], config: ExtractCon
 
 
 def _has_changed(entry: Entry, stored: Mapping[str, MediaRecord]) -> bool:
-    """Whether a file has another size than what was stored of it; what changed while it was read never was."""
+    """Whether a medium has another size than what was stored of it; what changed while it was read never was."""
     media = stored.get(entry.path)
-    return media is not None and media.status is not Status.CHANGED and media.bytes != _size(entry)
-
-
-def _size(entry: Entry) -> int:
-    """Bytes of a file, or of a sequence's pictures; none where they cannot be examined, which opening will tell."""
-    if entry.pictures is None:
-        return _file_size(entry.path)
-    if entry.pictures.packed:
-        return entry.pictures.bytes
-    return sum(_file_size(os.path.join(entry.pictures.place, name)) for name in entry.pictures.names)  # noqa: PTH118
-
-
-def _file_size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 - a name of undecodable bytes, as given
-    except OSError:
-        return 0
+    return media is not None and media.status is not Status.CHANGED and media.bytes != size_of(entry)
 
 
 def _tell(result: DryRun, changed: Sequence[str], say: Say) -> None:

@@ -68,6 +68,6 @@ def time_line(found: Estimate | None, to_do: int) -> str:
         )
     workers = f"{found.workers} worker{'' if found.workers == 1 else 's'}"
     return (
-        f"time: about {duration_text(found.seconds)} with {workers}, from {found.per_medium:.1f} s each of the "
+        f"time: about {duration_text(found.seconds)} with {workers}, from {found.per_medium:.2g} s each of the "
         f"{found.media} media of {found.dataset}; other lengths and sizes take other times"
     )

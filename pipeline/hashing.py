@@ -16,7 +16,7 @@ from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.pictures import hash_of
-from ffpipe.manifests.records import Pictures, Status
+from ffpipe.manifests.records import Entry, Pictures, Status
 
 _THREADS = 2  # enough to overlap reading with hashing; hashing releases the interpreter lock
 
@@ -135,6 +135,18 @@ def _folder_facts(pictures: Pictures) -> tuple[int, int, int]:
         size, latest = size + facts[0], max(latest, facts[1])
         digest.update(f"{name}\0{facts}\0".encode("utf-8", "surrogateescape"))
     return size, latest, int.from_bytes(digest.digest()[:7], "big")
+
+
+def size_of(entry: Entry) -> int:
+    """Bytes of a file, or of a sequence's pictures; 0 where they cannot be examined."""
+    listed = entry.pictures
+    if listed and (listed.packed or not listed.names):
+        return listed.bytes
+    try:
+        facts = _folder_facts(listed) if listed else _file_facts(entry.path)
+    except (OSError, ValueError):
+        return 0
+    return 0 if isinstance(facts, Hashed) else facts[0]
 
 
 def _as_listed(path: str, pictures: Pictures) -> Hashed:

@@ -37,10 +37,7 @@ class Finding:
 def open_headers(
     entries: Sequence[Entry], settings: ExtractConfig, advance: Advance | None = None
 ) -> list[Finding]:
-    """What is wrong with files, in their order; those of which nothing was seen to be wrong are left out.
-
-    Of a sequence of pictures the first is opened.
-    """
+    """What is wrong with media, in their order; those of which nothing was seen to be wrong are left out."""
     cores = available_cores() if settings.workers is None else settings.workers
     shares = max(1, min(cores, len(entries) // _LEAST_SHARE))
     walk = _Walk(entries, settings, advance)
@@ -86,15 +83,15 @@ class _Walk:
 
 
 def _open(entry: Entry, sandbox: DecodeSandbox) -> Finding | None:
-    """What is wrong with a file; None where nothing was seen to be."""
-    pictures = entry.pictures
-    if pictures is not None and not pictures.names:
-        return Finding(entry.path, pictures.lost, pictures.fault)
+    """What is wrong with a medium; None where nothing was seen to be."""
+    listed = entry.pictures
+    if listed and not listed.names:
+        return Finding(entry.path, listed.lost, listed.fault)
     try:
-        with sandbox.open(pictures or entry.path, Sampling.of_count(), header_only=True) as medium:
+        with sandbox.open(listed or entry.path, Sampling.of_count(), header_only=True) as medium:
             for _ in medium:
                 pass
-            fault = medium.partial_reason or (pictures.fault if pictures else None)
-            return Finding(entry.path, Status.PARTIAL, fault) if fault else None
+            lost = medium.partial_reason or (listed.fault if listed else None)
+            return Finding(entry.path, Status.PARTIAL, lost) if lost else None
     except MediaError as error:
         return Finding(entry.path, Status(error.status), error.reason)

@@ -36,10 +36,10 @@ _FALLBACK: Layout = Unlabelled()
 #: One line a layout; recognition asks all of them.
 _LABELLED: tuple[Layout, ...] = (
     FaceForensics(),
+    DeepfakeBench(),
     CelebDF(),
     DFDC(),
     DFDCPreview(),
-    DeepfakeBench(),
     Folder(),
     ForenSynths(),
     WildDeepfake(),

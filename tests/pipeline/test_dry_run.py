@@ -51,6 +51,7 @@ def tree(tmp_path: Path, clip: Path) -> Path:
     (root / "Celeb-real/id2_0000.mp4").write_bytes(b"")
     make_cut(root / "YouTube-real/00002.mp4")
     os.mkfifo(root / "YouTube-real/00003.mp4")
+    shutil.copy(clip, os.fsencode(root / "Celeb-real") + b"/caf\xe9.mp4")
     (root / "List_of_testing_videos.txt").write_text(
         "1 YouTube-real/00001.mp4\n0 Celeb-synthesis/id1_id0_0000.mp4\n"
     )
@@ -67,22 +68,24 @@ def test_everything_is_told_and_nothing_is_written(tree: Path, tmp_path: Path) -
     assert any(line.split() == ["YouTube-real", "2", "300", "298", "0"] for line in said)
     assert "test list: 1 of 518, missing Celeb-synthesis/id1_id0_0000.mp4" in said
     assert (
-        f"6 files, {sum(p.stat().st_size for p in tree.rglob('*.mp4') if p.is_file()) / 1024:.1f} KiB" in text
+        f"7 files, {sum(p.stat().st_size for p in tree.rglob('*.mp4') if p.is_file()) / 1024:.1f} KiB" in text
     )
     assert "not to be opened: 1 file; damaged: 1; refused: 1" in said
     assert f"unreadable: {tree}/Celeb-real/id2_0000.mp4: the file is empty" in said
     assert "the file ends before" in text
     assert f"refused: {tree}/YouTube-real/00003.mp4: not a regular file: named pipe" in said
     assert "time: not known" in text
-    assert (found.files, found.done, found.to_do, found.exit_code) == (6, 0, 6, 3)
+    assert (found.files, found.done, found.to_do, found.exit_code) == (7, 0, 7, 3)
 
 
 def test_the_json_names_every_file(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = cli.run(["extract", str(tree), "--dry-run", "--json", "--workspace", str(tmp_path / "ws")])
     told = json.loads(capsys.readouterr().out)
     assert code == told["exit_code"] == 3
-    assert (told["layout"], told["name"], told["files"]) == ("celeb-df", "Celeb-DF-v2", 6)
+    assert (told["layout"], told["name"], told["files"]) == ("celeb-df", "Celeb-DF-v2", 7)
     youtube = next(part for part in told["parts"] if part["part"] == "YouTube-real")
+    real = next(part for part in told["parts"] if part["part"] == "Celeb-real")
+    assert real["surplus"] == ["caf\\xe9"], "text that any reader of JSON takes"
     assert (youtube["found"], len(youtube["missing"]), youtube["n_missing"]) == (2, 298, 298)
     assert {(Path(f["path"]).name, f["status"]) for f in told["not_opened"]} == {
         ("id2_0000.mp4", "unreadable"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from media import make_clip, make_cut
 from PIL import Image
 
-from ffpipe.manifests.pictures import folder_pictures
 from ffpipe.manifests.records import Entry, Pictures, Status
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.headers import open_headers
@@ -55,24 +55,22 @@ def test_an_error_in_one_share_ends_the_others(paths: list[str]) -> None:
     assert len(calls) < len(paths)
 
 
+def test_sequences_of_pictures_are_opened_too(tmp_path: Path) -> None:
+    for name in ("1.png", "2.png"):
+        Image.new("RGB", (32, 32)).save(tmp_path / name)
+    whole = Pictures(str(tmp_path), ("1.png", "2.png"))
+    told = [
+        whole,
+        replace(whole, fault="3.png is not there"),
+        replace(whole, names=(), fault="nothing is left"),
+    ]
+    entries = [Entry(f"sequence {number}", pictures=pictures) for number, pictures in enumerate(told)]
+    found = open_headers(entries, ExtractConfig())
+    assert [(f.path, f.status, f.reason) for f in found] == [
+        ("sequence 1", Status.PARTIAL, "3.png is not there"),
+        ("sequence 2", Status.MISSING, "nothing is left"),
+    ]
+
+
 def test_nothing_to_open_is_nothing_wrong() -> None:
     assert open_headers([], ExtractConfig()) == []
-
-
-def test_of_a_sequence_the_first_picture_is_opened(tmp_path: Path) -> None:
-    sound, broken = tmp_path / "sound", tmp_path / "broken"
-    for folder in (sound, broken):
-        folder.mkdir()
-        Image.new("RGB", (64, 64)).save(folder / "1.png")
-    (broken / "0.png").write_bytes(b"no picture")
-    entries = [
-        Entry(str(sound), pictures=folder_pictures(str(sound), ["1.png"])),
-        Entry(str(broken), pictures=folder_pictures(str(broken), ["0.png"])),
-        Entry("nothing", pictures=Pictures("nothing", (), fault="no picture is left")),
-    ]
-    found = open_headers(entries, ExtractConfig(workers=0))
-    assert [(finding.path, finding.status) for finding in found] == [
-        (str(broken), Status.UNSUPPORTED),
-        ("nothing", Status.MISSING),
-    ]
-    assert found[1].reason == "no picture is left"
