@@ -150,7 +150,8 @@ class MediaRecord:
     """One row of the media table: an input file and what became of it.
 
     width and height are of the upright frame; duration and start are in seconds;
-    frames_expected counts sampling targets, frames_decoded the distinct frames looked at.
+    frames_expected counts sampling targets, frames_decoded the distinct frames looked at. Of a sequence of pictures,
+    sha256 is `content.sequence_hash` and bytes the size of all of them.
     """
 
     media_id: str
@@ -195,6 +196,7 @@ class FaceRecord:
     `crop` holds lossless image bytes; `crop_side` is the side in pixels at original resolution and
     `stored_side` the side of the stored image (smaller where the crop was area-downscaled).
     `landmarks` are ten numbers x0, y0 … x4, y4 in frame pixels: eyes, nose, mouth corners.
+    Of a sequence of pictures, `frame_index` is the position in it and `pts_seconds` nominal: a 25th of that.
     `sharpness` is the variance of the Laplacian of the crop's luma. `sida` has SIDA_LENGTH numbers.
     """
 
