@@ -15,7 +15,27 @@ from ffpipe.stages.decode import Limits
 _LIMITS = Limits()
 
 
-class FrameSettings(JobConfig):
+class MediaLimits(JobConfig):
+    """What one input may cost; shared by the jobs that open media."""
+
+    max_pixels: int = Field(
+        default=_LIMITS.max_pixels,
+        ge=64,
+        json_schema_extra=HOW,
+        description="Largest picture that is decoded, in pixels.",
+    )
+    max_bytes: int = Field(
+        default=_LIMITS.max_bytes, ge=1, json_schema_extra=HOW, description="Largest input file, in bytes."
+    )
+    timeout: float = Field(
+        default=_LIMITS.wall_seconds,
+        gt=0,
+        json_schema_extra=HOW,
+        description=f"Longest decoding time, in seconds, plus {_LIMITS.seconds_per_second:g} for each second of video.",
+    )
+
+
+class FrameSettings(MediaLimits):
     """How frames are taken from a video; shared by extract and score."""
 
     frames: Annotated[int, Field(ge=1)] | Literal["all"] | None = Field(
@@ -33,21 +53,6 @@ class FrameSettings(JobConfig):
         default=False,
         json_schema_extra=LATER,
         description="Take every frame or image whole: no detection, and cropped for the network, never resized.",
-    )
-    max_pixels: int = Field(
-        default=_LIMITS.max_pixels,
-        ge=64,
-        json_schema_extra=HOW,
-        description="Largest picture that is decoded, in pixels.",
-    )
-    max_bytes: int = Field(
-        default=_LIMITS.max_bytes, ge=1, json_schema_extra=HOW, description="Largest input file, in bytes."
-    )
-    timeout: float = Field(
-        default=_LIMITS.wall_seconds,
-        gt=0,
-        json_schema_extra=HOW,
-        description=f"Longest decoding time, in seconds, plus {_LIMITS.seconds_per_second:g} for each second of video.",
     )
 
     @model_validator(mode="after")

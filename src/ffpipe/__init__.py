@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas
 
+    from ffpipe.pipeline.degrade.job import DegradeResult
     from ffpipe.pipeline.evaluate import Evaluation
     from ffpipe.pipeline.export import ExportResult
     from ffpipe.pipeline.extract import ExtractResult
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ffpipe.pipeline.train_result import TrainResult
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "export", "extract", "preview", "score", "train"]
+__all__ = ["__version__", "degrade", "evaluate", "export", "extract", "preview", "score", "train"]
 
 StrPath = str | PathLike[str]
 
@@ -41,6 +42,20 @@ def extract(source: StrPath, *, workspace: StrPath | None = None, **settings: An
     from ffpipe.pipeline.extract import extract as job
 
     return job(Path(source), ExtractConfig.build(settings), _workspace(workspace), _say)
+
+
+def degrade(
+    source: StrPath, out: StrPath, crf: Sequence[int], *, workspace: StrPath | None = None, **settings: Any
+) -> DegradeResult:
+    """Make copies of a dataset's videos at rate factors; `settings` are those of `ffpipe degrade`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import DegradeConfig
+    from ffpipe.pipeline.degrade.job import degrade as job
+
+    config = DegradeConfig.build({"crf": tuple(crf), **settings})
+    return job(Path(source), Path(out), config, _workspace(workspace), _say)
 
 
 def train(model: str = "sfcl-hcmf", *, workspace: StrPath | None = None, **settings: Any) -> TrainResult:
