@@ -25,10 +25,21 @@ if TYPE_CHECKING:
     from ffpipe.pipeline.export import ExportResult
     from ffpipe.pipeline.extract import ExtractResult
     from ffpipe.pipeline.preview import Sheet
+    from ffpipe.pipeline.robustness.files import Robustness
     from ffpipe.pipeline.train_result import TrainResult
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "degrade", "evaluate", "export", "extract", "preview", "score", "train"]
+__all__ = [
+    "__version__",
+    "degrade",
+    "evaluate",
+    "export",
+    "extract",
+    "preview",
+    "robustness",
+    "score",
+    "train",
+]
 
 StrPath = str | PathLike[str]
 
@@ -112,6 +123,17 @@ def evaluate(run: StrPath, data: str, *, workspace: StrPath | None = None, **set
     from ffpipe.pipeline.evaluate import evaluate as job
 
     return job(str(run), EvaluateConfig.build({"data": data, **settings}), _workspace(workspace), _say)
+
+
+def robustness(run: StrPath, data: str, *, workspace: StrPath | None = None, **settings: Any) -> Robustness:
+    """Measure a run on a dataset's damaged faces, with controls; `settings` are those of `ffpipe robustness`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import RobustnessConfig
+    from ffpipe.pipeline.robustness.job import robustness as job
+
+    return job(str(run), RobustnessConfig.build({"data": data, **settings}), _workspace(workspace), _say)
 
 
 def export(
