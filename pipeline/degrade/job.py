@@ -87,6 +87,7 @@ def degrade(
     todo = plan(dataset, tree, config.crf, store.records())
     for line in todo.notes:
         say(line)
+    settled = len(sources(dataset.entries)) - len(todo.clips)
     todo.clips = todo.clips[: config.limit]
     say(f"{todo.present} copies are there; {todo.copies} to make of {len(todo.clips)} clips, without sound")
     if config.dry_run:
@@ -99,12 +100,13 @@ def degrade(
         hashed = {h.path: h for h in hash_entries(videos, workspace, config.rehash, say)}
         digests = {path: found.sha256 for path, found in hashed.items()}
         _carry_over(store, tree, dataset, digests, say)
-        rows = [*_stale(store, digests), *_run(store, todo, hashed, config, say, advance)]
+        rows = [Row(s.path, Status.SKIPPED, s.reason) for s in dataset.skipped]
+        rows += [*_stale(store, digests), *_run(store, todo, hashed, config, say, advance)]
         if tree.has_manifest:
             write_manifest(store, tree, dataset.entries, digests)
         failed = [asdict(row) for row in rows if Status(row.status).failed]
         write_sidecar(store, {**facts, "notes": todo.notes, "failures": failed})
-    return _result(tree, todo, rows, len(sources(dataset.entries)))
+    return _result(tree, todo, rows, settled)
 
 
 def _load(
@@ -206,10 +208,10 @@ def _run(
     return rows
 
 
-def _result(tree: Tree, todo: Plan, rows: Sequence[Row], clips: int) -> DegradeResult:
+def _result(tree: Tree, todo: Plan, rows: Sequence[Row], settled: int) -> DegradeResult:
+    """`settled` clips had every copy already; those among them whose source changed have a row all the same."""
     statuses = Counter(row.status for row in rows)
-    # Clips that nothing was left to do for.
-    statuses[Status.OK.value] += max(0, clips - len(rows))
+    statuses[Status.OK.value] += max(0, settled - statuses[Status.CHANGED.value])
     failures = [(row.path, row.status, row.reason) for row in rows if Status(row.status).failed]
     return DegradeResult(tree.out, sum(row.made for row in rows), todo.present, +statuses, failures)
 
@@ -229,7 +231,7 @@ def _rehearse(todo: Plan, tree: Tree, config: DegradeConfig, say: Say) -> Degrad
         except MediaError as error:
             rows.append(Row(clip.entry.path, Status(error.status), error.reason))
     say(f"dry run: {size} bytes would be read and decoded; {_free(tree.out)} bytes are free where copies go")
-    return _result(tree, todo, rows, len(rows))
+    return _result(tree, todo, rows, 0)
 
 
 def _free(folder: Path) -> int:

@@ -64,7 +64,9 @@ def curves(stored: Point, points: Sequence[Point], figure_name: str, title: str)
         for axes in panels[: len(kinds) : columns]:
             axes.set_ylabel(WORDS[figure_name])
         handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+        figure.legend(
+            handles, names, loc="outside lower center", ncols=len(names) if columns == _COLUMNS else 2
+        )
         figure.suptitle(textwrap.fill(title, _TITLE * columns), fontsize=8)
     return figure
 
