@@ -7,11 +7,14 @@ from typing import Annotated
 from pydantic import Field
 
 from ffpipe.manifests.qualities import MAX_RATE_FACTOR
-from ffpipe.pipeline.config.base import HOW, EngineName, Workers
-from ffpipe.pipeline.config.media import MediaLimits
+from ffpipe.pipeline.config.base import HOW, EngineName, JobConfig, Workers
+from ffpipe.pipeline.config.media import MaxBytes, MaxPixels
+from ffpipe.stages.decode import Limits
+
+_LIMITS = Limits()
 
 
-class DegradeConfig(MediaLimits):
+class DegradeConfig(JobConfig):
     """Settings of `ffpipe degrade`. None changes what a copy holds: that depends on its source and rate factor."""
 
     crf: tuple[Annotated[int, Field(ge=0, le=MAX_RATE_FACTOR)], ...] = Field(
@@ -32,4 +35,12 @@ class DegradeConfig(MediaLimits):
     rehash: bool = Field(default=False, json_schema_extra=HOW, description="Ignore the cached file hashes.")
     dry_run: bool = Field(
         default=False, json_schema_extra=HOW, description="Say what would be made, and make nothing."
+    )
+    max_pixels: MaxPixels = _LIMITS.max_pixels
+    max_bytes: MaxBytes = _LIMITS.max_bytes
+    timeout: float = Field(
+        default=_LIMITS.wall_seconds,
+        gt=0,
+        json_schema_extra=HOW,
+        description="Longest time for a clip, in seconds, plus a minute and more for each second of video and copy.",
     )

@@ -14,28 +14,22 @@ from ffpipe.stages.decode import Limits
 
 _LIMITS = Limits()
 
-
-class MediaLimits(JobConfig):
-    """What one input may cost; shared by the jobs that open media."""
-
-    max_pixels: int = Field(
-        default=_LIMITS.max_pixels,
-        ge=64,
-        json_schema_extra=HOW,
-        description="Largest picture that is decoded, in pixels.",
-    )
-    max_bytes: int = Field(
-        default=_LIMITS.max_bytes, ge=1, json_schema_extra=HOW, description="Largest input file, in bytes."
-    )
-    timeout: float = Field(
-        default=_LIMITS.wall_seconds,
+MaxPixels = Annotated[
+    int,
+    Field(ge=64, json_schema_extra=HOW, description="Largest picture that is decoded, in pixels."),
+]
+MaxBytes = Annotated[int, Field(ge=1, json_schema_extra=HOW, description="Largest input file, in bytes.")]
+Timeout = Annotated[
+    float,
+    Field(
         gt=0,
         json_schema_extra=HOW,
         description=f"Longest decoding time, in seconds, plus {_LIMITS.seconds_per_second:g} for each second of video.",
-    )
+    ),
+]
 
 
-class FrameSettings(MediaLimits):
+class FrameSettings(JobConfig):
     """How frames are taken from a video; shared by extract and score."""
 
     frames: Annotated[int, Field(ge=1)] | Literal["all"] | None = Field(
@@ -54,6 +48,9 @@ class FrameSettings(MediaLimits):
         json_schema_extra=LATER,
         description="Take every frame or image whole: no detection, and cropped for the network, never resized.",
     )
+    max_pixels: MaxPixels = _LIMITS.max_pixels
+    max_bytes: MaxBytes = _LIMITS.max_bytes
+    timeout: Timeout = _LIMITS.wall_seconds
 
     @model_validator(mode="after")
     def _one_way_of_sampling(self) -> Self:

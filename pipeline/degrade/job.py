@@ -127,6 +127,11 @@ def _load(
     dataset = datasets.load(root, config.dataset, seed=config.seed, exclude=[*hidden, workspace.root])
     say(f"{display_path(root)}: layout {dataset.name}, {dataset.reason}")
     say(f"found {dataset.summary()}; copies go to {display_path(tree.out)}")
+    if tree.layout == OFFICIAL and not tree.in_place:
+        say(
+            f"pairs in {display_path(tree.out)} will be among the copies alone; --out {display_path(root)} has the "
+            "sources in them too"
+        )
     if not sources(dataset.entries):
         raise UsageError(f"{display_path(root)} holds no video; copies at a rate factor are made of videos")
     return dataset, tree

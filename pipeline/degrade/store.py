@@ -134,7 +134,8 @@ def _place(path: str, tree: Tree) -> str:
     near = tree.root.parent if tree.root.is_file() else tree.root
     inside = tree.out.is_relative_to(near) or near.is_relative_to(tree.out)
     if inside or Path(path).is_relative_to(tree.out):
-        return f"./{os.path.relpath(path, tree.out)}"
+        relative = os.path.relpath(path, tree.out)
+        return relative if relative.startswith(".") else f"./{relative}"
     return path
 
 

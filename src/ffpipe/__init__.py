@@ -6,6 +6,8 @@ ffpipe.extract("FF++/")
 ffpipe.train(model="sfcl-hcmf")
 report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
 figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # accuracy, AP and AUC of the test split
+ffpipe.robustness("sfcl-hcmf/paper-001", "FF++")  # the same under damage, and controls
+ffpipe.degrade("FF++/", "FF++/", crf=[23, 40])  # the qualities that lack
 ffpipe.export("sfcl-hcmf/paper-001", out="net.onnx")
 """
 
