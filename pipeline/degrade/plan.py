@@ -81,11 +81,16 @@ class Plan:
         return sum(len(clip.copies) for clip in self.clips)
 
 
+def is_video(entry: Entry) -> bool:
+    """Whether copies can be made: neither of images nor of sequences of them."""
+    return entry.pictures is None and Path(entry.path).suffix.lower() not in IMAGE_SUFFIXES
+
+
 def sources(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """The videos by clip, the best quality first; a video of no clip on record is a clip of its own."""
     clips: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        if Path(entry.path).suffix.lower() not in IMAGE_SUFFIXES:
+        if is_video(entry):
             clips[entry.pair_id or f"file {entry.path}"].append(entry)
     return {
         name: sorted(found, key=lambda e: (quality_rank(e.quality or "c0"), e.path))
@@ -170,8 +175,10 @@ class _Planner:
 
     def notes(self, dataset: Dataset) -> list[str]:
         """What is left out and why, and what copies are made of."""
-        images = sum(Path(e.path).suffix.lower() in IMAGE_SUFFIXES for e in dataset.entries)
-        lines = [f"{images} images are left out: copies are made of videos"] * bool(images)
+        images = sum(not is_video(entry) for entry in dataset.entries)
+        lines = [f"{images} images or sequences of them are left out: copies are made of videos"] * bool(
+            images
+        )
         lines += [
             f"{count} copies {what} cannot be made: it is no better" for what, count in self._poor.items()
         ]

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import MediaError, StorageError
 from ffpipe.manifests.qualities import quality_of
 from ffpipe.manifests.records import Status
-from ffpipe.manifests.shards import chunk_id, sha256_file
+from ffpipe.manifests.shards import chunk_id
 from ffpipe.pipeline import provenance
 from ffpipe.pipeline.degrade.plan import Clip
 from ffpipe.pipeline.degrade.store import Store

@@ -84,7 +84,7 @@ def test_other_layouts_keep_their_places_below_the_quality(tmp_path):
         "real/a.avi": ["out/c40/real/a.avi.mp4"],
         "real/a.mp4": ["out/c40/real/a.mp4"],
     }
-    assert "1 images are left out: copies are made of videos" in result.notes
+    assert "1 images or sequences of them are left out: copies are made of videos" in result.notes
 
 
 def test_a_source_that_is_no_official_tree_keeps_its_own_folder_clean(tmp_path):
