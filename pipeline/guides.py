@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
+from ffpipe.manifests.qualities import MAX_RATE_FACTOR, quality_named, rate_factor
 from ffpipe.manifests.records import FaceRecord, MediaRecord, Probe, Status
 from ffpipe.manifests.schemas import from_table
 from ffpipe.manifests.shards import Commit, ShardGroup
@@ -20,8 +21,6 @@ from ffpipe.manifests.splits import components
 from ffpipe.pipeline.plan import Better, MediumItem, is_own
 from ffpipe.stages.faces import GivenFaces, KnownFace, faces_to_give
 
-#: The qualities of FaceForensics++, the best first; others come after them by name.
-_KNOWN_QUALITIES = {"raw": 0, "c0": 0, "c23": 1, "c40": 2}
 #: Statuses of media that were read whole.
 WHOLE = frozenset({Status.OK, Status.NO_FACE})
 #: Seconds by which the times of one frame may differ in two copies: containers round to a millisecond.
@@ -41,10 +40,12 @@ class Done(NamedTuple):
 
 
 def quality_rank(quality: str | None) -> tuple[int, str]:
-    """Sorts qualities, the best first; media of no named quality come last."""
+    """Sorts qualities, the best first: by rate factor, then others by name, and media of no named quality last."""
     if quality is None:
-        return len(_KNOWN_QUALITIES) + 1, ""
-    return _KNOWN_QUALITIES.get(quality, len(_KNOWN_QUALITIES)), quality
+        return MAX_RATE_FACTOR + 2, ""
+    known = quality_named(quality)
+    rate = None if known is None else rate_factor(known)
+    return (MAX_RATE_FACTOR + 1, quality) if rate is None else (rate, quality)
 
 
 def stored_media(commits: Iterable[Commit]) -> dict[str, Done]:

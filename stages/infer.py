@@ -77,6 +77,11 @@ class Scorer:
             # In this process: helpers of the compiler would fight over the cores with the other workers.
             self._run = torch.compile(self._model, dynamic=False, options={"compile_threads": 1})
 
+    @property
+    def needs_sida(self) -> bool:
+        """Whether the network reads D."""
+        return self._spec.needs_sida
+
     def score(self, crops: Sequence[Image], sida: Vector) -> Vector:
         """Logits (n,), fake minus real, of n stored crops and their D (n,2304).
 

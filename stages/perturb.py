@@ -33,7 +33,7 @@ KINDS = {
     "jpeg": Kind("JPEG quality", 1, 100, (95, 80, 60, 40, 20, 10)),
     "blur": Kind("Gaussian blur, sigma in pixels", 0, 50, (0.5, 1, 2, 3, 5)),
     "noise": Kind("Gaussian noise, standard deviation in grey levels", 0, 255, (2, 5, 10, 20, 40)),
-    "resize": Kind("size before enlarging back, as a share", 0.01, 1, (0.75, 0.5, 0.35, 0.25, 0.15)),
+    "resize": Kind("scale of both sides, then enlarged back", 0.01, 1, (0.75, 0.5, 0.35, 0.25, 0.15)),
 }
 
 

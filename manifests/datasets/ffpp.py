@@ -3,8 +3,9 @@
 What: 1,000 videos from YouTube and their forgeries by five methods, at three qualities; beside it DFD, 28
 actors filmed and swapped.
 Layout: `original_sequences/{youtube,actors}/{raw,c23,c40}/videos/*.mp4` and
-`manipulated_sequences/<method>/{raw,c23,c40}/videos/*.mp4`; `c0` is another name of `raw`, the `videos`
-level may be absent, and the tree may lie up to two folders below the one given. `masks` are counted.
+`manipulated_sequences/<method>/{raw,c23,c40}/videos/*.mp4`; `c0` is another name of `raw`, `c<N>` is any other rate
+factor, the `videos` level may be absent, and the tree may lie up to two folders below the one given. `masks` are
+counted.
 Names: originals `NNN`, fakes `<target>_<source>`; DFD reals `<actor>__<scene>`, fakes
 `<target>_<source>__<scene>__<8 characters>`. Labels: the folder. Subset: DFD's own for its fakes and its actors,
 which are each other's measure; the methods of the 1,000 videos have those videos, and no subset.
@@ -37,10 +38,10 @@ from ffpipe.manifests.datasets.layout import (
 )
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import AnyPath, display_path
+from ffpipe.manifests.qualities import USUAL, quality_named
 from ffpipe.manifests.records import Entry, Label, Split
 from ffpipe.manifests.splits import components, seeded_split
 
-QUALITIES = {"raw": "c0", "c0": "c0", "c23": "c23", "c40": "c40"}
 #: The methods that forge the 1,000 YouTube videos, in the owner's spelling.
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
 DFD = "DeepFakeDetection"
@@ -102,7 +103,7 @@ class FaceForensics:
         if not dataset.entries:
             raise UsageError(
                 f"{display_path(tree)} has the folders of FaceForensics++ but no video in "
-                f"<source>/<{'|'.join(QUALITIES)}>/videos"
+                f"<source>/<{'|'.join(USUAL)}>/videos"
             )
         official = find_official(splits_dir, [tree, root], dataset.notes)
         _divide(dataset, official, seed)
@@ -132,7 +133,7 @@ def _parts(tree: Path, dataset: Dataset) -> Iterator[_Part]:
             for child in subfolders(source):
                 if child.name.lower() == "masks":
                     dataset.companions["mask"] += sum(1 for path in child.rglob("*") if path.is_file())
-                elif quality := QUALITIES.get(child.name.lower()):
+                elif quality := quality_named(child.name):
                     yield _Part(name, quality, named_subfolders(child).get("videos", child))
                 else:
                     unknown.append(str(child.relative_to(tree)))

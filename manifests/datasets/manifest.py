@@ -1,7 +1,8 @@
 """A CSV manifest of the user's own: one medium a row, `path` and `label` required, the rest optional.
 
 Columns: `path` (relative to the manifest, or absolute), `label` (0 or real, 1 or fake; empty for unknown), and
-where known `method`, `quality`, `split` (train, val, test), `source_id`, `target_id`, `group`, `pair_id`.
+where known `method`, `quality` (`raw`, or `c` and a rate factor), `split` (train, val, test), `source_id`,
+`target_id`, `group`, `pair_id`.
 A path that is a folder of pictures is one medium, a sequence whose frames they are.
 `pair_id` is equal for copies of one clip, and for nothing else, in all of the user's datasets.
 Other columns are ignored. A path that is absent stays a row and is reported as missing later.
@@ -18,6 +19,7 @@ from typing import TextIO, TypeVar
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.pictures import pictures_in
+from ffpipe.manifests.qualities import MAX_RATE_FACTOR, quality_named
 from ffpipe.manifests.records import Entry, Label, Split
 from ffpipe.manifests.splits import components
 
@@ -33,7 +35,6 @@ SPLITS = {
     "test": Split.TEST,
     "": None,
 }
-QUALITIES = {"c0": "c0", "raw": "c0", "c23": "c23", "c40": "c40", "": None}
 
 
 def has_columns(path: Path) -> bool:
@@ -88,7 +89,7 @@ def _entry(folder: Path, row: Mapping[str, str], where: str) -> Entry:
         path=str(place),
         label=_allowed(LABELS, row, "label", where),
         method=row.get("method") or None,
-        quality=_allowed(QUALITIES, row, "quality", where),
+        quality=_quality(row.get("quality", ""), where),
         split=_allowed(SPLITS, row, "split", where),
         source_id=row.get("source_id") or None,
         target_id=row.get("target_id") or None,
@@ -104,6 +105,15 @@ def _allowed(table: Mapping[str, T], row: Mapping[str, str], column: str, where:
         allowed = ", ".join(key or "empty" for key in table)
         raise UsageError(f"{where}: {column} {display_path(value)!r} is not one of {allowed}")
     return table[value]
+
+
+def _quality(cell: str, where: str) -> str | None:
+    quality = quality_named(cell)
+    if quality is None and cell.strip():
+        raise UsageError(
+            f"{where}: quality {display_path(cell)!r} is not one of raw, c0 to c{MAX_RATE_FACTOR}, empty"
+        )
+    return quality
 
 
 def _grouped(entries: Sequence[Entry]) -> list[Entry]:

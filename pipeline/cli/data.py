@@ -1,4 +1,4 @@
-"""Commands that take in data and show what there is: extract, datasets, purge."""
+"""Commands that take in data and show what there is: extract, degrade, datasets, purge."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from ffpipe.manifests.errors import UsageError
 from ffpipe.pipeline.cli.common import CONSOLE, JsonOption, WorkspaceOption, app, say
 from ffpipe.pipeline.cli.options import configured
-from ffpipe.pipeline.config import ExtractConfig
+from ffpipe.pipeline.config import DegradeConfig, ExtractConfig
 from ffpipe.pipeline.output import Progress
 from ffpipe.pipeline.workspace import Workspace
 
@@ -78,6 +78,38 @@ def _dry_run(source: Path, settings: ExtractConfig, place: Workspace, json_outpu
         result = job.dry_run(source, settings, place, say, advance)
     if json_output:
         typer.echo(json.dumps(result.to_json()))
+    return result.exit_code
+
+
+@app.command()
+@configured(DegradeConfig)
+def degrade(
+    source: Annotated[Path, typer.Argument(help="Dataset folder, such as FF++/.", metavar="SOURCE")],
+    settings: DegradeConfig,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder of the copies; it may be SOURCE itself.", metavar="DIR"),
+    ],
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Make copies of a dataset's videos at H.264 rate factors, such as c23 and c40, where they lack.
+
+    Each copy has its source's pictures at its source's times, without sound. FaceForensics++ keeps its official tree;
+    of other layouts the copies come with a manifest that `extract` reads. No existing file is touched.
+    """
+    from ffpipe.pipeline.degrade import job
+
+    with Progress("degrade", "clips", console=CONSOLE) as advance:
+        result = job.degrade(source, out, settings, Workspace.find(workspace), say, advance)
+    for path, status, reason in result.failures[:SHOWN_FAILURES]:
+        say(f"{status}: {path}: {reason}")
+    if len(result.failures) > SHOWN_FAILURES:
+        say(f"{len(result.failures)} clips failed in all; --json, or the tree's own JSON file, has each")
+    if not settings.dry_run:
+        say(f"{result.made} copies made, {result.present} there before; next: ffpipe extract {result.out}")
+    if json_output:
+        typer.echo(result.to_json())
     return result.exit_code
 
 

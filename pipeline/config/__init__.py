@@ -1,13 +1,16 @@
 """Settings of each job, declared once: default, unit, range and help; TOML and the command line fill them in."""
 
 from ffpipe.pipeline.config.base import ArithmeticName, EngineName, JobConfig
+from ffpipe.pipeline.config.degrade import DegradeConfig
 from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConfig
 from ffpipe.pipeline.config.preview import PreviewConfig
+from ffpipe.pipeline.config.robustness import RobustnessConfig
 from ffpipe.pipeline.config.trained import EvaluateConfig, ExportConfig
 from ffpipe.pipeline.config.training import TrainConfig
 
 __all__ = [
     "ArithmeticName",
+    "DegradeConfig",
     "EngineName",
     "EvaluateConfig",
     "ExportConfig",
@@ -15,6 +18,7 @@ __all__ = [
     "FrameSettings",
     "JobConfig",
     "PreviewConfig",
+    "RobustnessConfig",
     "ScoreConfig",
     "TrainConfig",
 ]

@@ -14,6 +14,20 @@ from ffpipe.stages.decode import Limits
 
 _LIMITS = Limits()
 
+MaxPixels = Annotated[
+    int,
+    Field(ge=64, json_schema_extra=HOW, description="Largest picture that is decoded, in pixels."),
+]
+MaxBytes = Annotated[int, Field(ge=1, json_schema_extra=HOW, description="Largest input file, in bytes.")]
+Timeout = Annotated[
+    float,
+    Field(
+        gt=0,
+        json_schema_extra=HOW,
+        description=f"Longest decoding time, in seconds, plus {_LIMITS.seconds_per_second:g} for each second of video.",
+    ),
+]
+
 
 class FrameSettings(JobConfig):
     """How frames are taken from a video; shared by extract and score."""
@@ -34,21 +48,9 @@ class FrameSettings(JobConfig):
         json_schema_extra=LATER,
         description="Take every frame or image whole: no detection, and cropped for the network, never resized.",
     )
-    max_pixels: int = Field(
-        default=_LIMITS.max_pixels,
-        ge=64,
-        json_schema_extra=HOW,
-        description="Largest picture that is decoded, in pixels.",
-    )
-    max_bytes: int = Field(
-        default=_LIMITS.max_bytes, ge=1, json_schema_extra=HOW, description="Largest input file, in bytes."
-    )
-    timeout: float = Field(
-        default=_LIMITS.wall_seconds,
-        gt=0,
-        json_schema_extra=HOW,
-        description=f"Longest decoding time, in seconds, plus {_LIMITS.seconds_per_second:g} for each second of video.",
-    )
+    max_pixels: MaxPixels = _LIMITS.max_pixels
+    max_bytes: MaxBytes = _LIMITS.max_bytes
+    timeout: Timeout = _LIMITS.wall_seconds
 
     @model_validator(mode="after")
     def _one_way_of_sampling(self) -> Self:

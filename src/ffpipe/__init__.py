@@ -6,6 +6,8 @@ ffpipe.extract("FF++/")
 ffpipe.train(model="sfcl-hcmf")
 report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
 figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # accuracy, AP and AUC of the test split
+ffpipe.robustness("sfcl-hcmf/paper-001", "FF++")  # the same under damage, and controls
+ffpipe.degrade("FF++/", "FF++/", crf=[23, 40])  # the qualities that lack
 ffpipe.export("sfcl-hcmf/paper-001", out="net.onnx")
 """
 
@@ -20,14 +22,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas
 
+    from ffpipe.pipeline.degrade.job import DegradeResult
     from ffpipe.pipeline.evaluate import Evaluation
     from ffpipe.pipeline.export import ExportResult
     from ffpipe.pipeline.extract import ExtractResult
     from ffpipe.pipeline.preview import Sheet
+    from ffpipe.pipeline.robustness.files import Robustness
     from ffpipe.pipeline.train_result import TrainResult
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "export", "extract", "preview", "score", "train"]
+__all__ = [
+    "__version__",
+    "degrade",
+    "evaluate",
+    "export",
+    "extract",
+    "preview",
+    "robustness",
+    "score",
+    "train",
+]
 
 StrPath = str | PathLike[str]
 
@@ -41,6 +55,20 @@ def extract(source: StrPath, *, workspace: StrPath | None = None, **settings: An
     from ffpipe.pipeline.extract import extract as job
 
     return job(Path(source), ExtractConfig.build(settings), _workspace(workspace), _say)
+
+
+def degrade(
+    source: StrPath, out: StrPath, crf: Sequence[int], *, workspace: StrPath | None = None, **settings: Any
+) -> DegradeResult:
+    """Make copies of a dataset's videos at rate factors; `settings` are those of `ffpipe degrade`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import DegradeConfig
+    from ffpipe.pipeline.degrade.job import degrade as job
+
+    config = DegradeConfig.build({"crf": tuple(crf), **settings})
+    return job(Path(source), Path(out), config, _workspace(workspace), _say)
 
 
 def train(model: str = "sfcl-hcmf", *, workspace: StrPath | None = None, **settings: Any) -> TrainResult:
@@ -97,6 +125,17 @@ def evaluate(run: StrPath, data: str, *, workspace: StrPath | None = None, **set
     from ffpipe.pipeline.evaluate import evaluate as job
 
     return job(str(run), EvaluateConfig.build({"data": data, **settings}), _workspace(workspace), _say)
+
+
+def robustness(run: StrPath, data: str, *, workspace: StrPath | None = None, **settings: Any) -> Robustness:
+    """Measure a run on a dataset's damaged faces, with controls; `settings` are those of `ffpipe robustness`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import RobustnessConfig
+    from ffpipe.pipeline.robustness.job import robustness as job
+
+    return job(str(run), RobustnessConfig.build({"data": data, **settings}), _workspace(workspace), _say)
 
 
 def export(

@@ -38,11 +38,11 @@ def die_with_parent(parent: int) -> None:
         sys.exit(0)
 
 
-def bound_resources(memory_bytes: int) -> None:
-    """Bound address space, open files and written bytes; leave no core dump."""
+def bound_resources(memory_bytes: int, written_bytes: int = _MAX_WRITTEN) -> None:
+    """Bound address space, open files and the bytes of a written file; leave no core dump."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_WRITTEN, _MAX_WRITTEN))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (written_bytes, written_bytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
 
 

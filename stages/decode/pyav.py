@@ -39,14 +39,14 @@ _SEEKABLE = frozenset({"mov", "matroska"})
 
 
 class AvPicture:
-    """A picture in FFmpeg's planes, not RGB yet."""
+    """A picture in FFmpeg's planes (`frame`), not RGB yet."""
 
-    __slots__ = ("_frame", "_reformatter", "height", "index", "pts_seconds", "rotation", "width")
+    __slots__ = ("_reformatter", "frame", "height", "index", "pts_seconds", "rotation", "width")
 
     def __init__(
         self, frame: VideoFrame, index: int, pts_seconds: float, reformatter: VideoReformatter
     ) -> None:
-        self._frame = frame
+        self.frame = frame
         self._reformatter = reformatter
         self.index = index
         self.pts_seconds = pts_seconds
@@ -61,11 +61,11 @@ class AvPicture:
             MediaError: unsupported, where FFmpeg cannot convert the stream's colours.
         """
         try:
-            rgb = self._reformatter.reformat(self._frame, format="rgb24", interpolation=_CHROMA, threads=1)
+            rgb = self._reformatter.reformat(self.frame, format="rgb24", interpolation=_CHROMA, threads=1)
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, MemoryError):
                 raise
-            name = self._frame.format.name
+            name = self.frame.format.name
             raise MediaError(Status.UNSUPPORTED, f"no way from {name} to RGB: {plain(error)}") from error
         write_upright(cast(Pixels, rgb.to_ndarray()), self.rotation, out)
 

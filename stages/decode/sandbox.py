@@ -39,14 +39,15 @@ RECYCLE_AFTER = 500
 _START_SECONDS = 120.0
 #: Seconds that a child gets to drop a medium that nobody wants to the end, before it is killed.
 _STOP_SECONDS = 1.0
-#: The child finds this very package (root holds it), and nothing in the current folder.
+#: The folder that holds this very package; a child finds it there, and nothing in the current folder.
+PACKAGE_ROOT = str(Path(__file__).absolute().parents[3])
 _BOOT = (
     "import sys; root = sys.argv.pop(1); root in sys.path or sys.path.insert(0, root); "
     "from ffpipe.stages.decode.child import main; main(sys.argv[1:])"
 )
 #: One thread each, few memory arenas (address space is bounded), memory of pictures kept for the next ones, and
 #: silence.
-_ENVIRONMENT = {
+CHILD_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -306,16 +307,15 @@ class _Child:
 def _start(
     theirs: socket.socket, shared: int, words: int, decoder: str, limits: Limits
 ) -> subprocess.Popen[bytes]:
-    root = str(Path(__file__).absolute().parents[3])
     settings = [str(os.getpid()), str(theirs.fileno()), str(shared), decoder, json.dumps(asdict(limits))]
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", _BOOT, root, *settings],
+        [sys.executable, "-P", "-c", _BOOT, PACKAGE_ROOT, *settings],
         stdin=subprocess.DEVNULL,
         stdout=words,
         stderr=words,
         pass_fds=(theirs.fileno(), shared),
         cwd="/",
-        env=os.environ | _ENVIRONMENT,
+        env=os.environ | CHILD_ENVIRONMENT,
         start_new_session=True,
     )
 

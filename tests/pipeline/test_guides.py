@@ -285,6 +285,7 @@ def commit(chunk: str, *inputs: tuple[MediumItem, Status, MediumItem | None]) ->
 def test_qualities_are_ordered_the_best_first() -> None:
     given = [None, "x", "c40", "a", "c23", "c0"]
     assert sorted(given, key=quality_rank) == ["c0", "c23", "c40", "a", "x", None]
+    assert sorted(["c40", "c5", "c30", "c23"], key=quality_rank) == ["c5", "c23", "c30", "c40"]
     assert quality_rank("raw")[0] == quality_rank("c0")[0]
 
 

@@ -94,6 +94,13 @@ def test_spellings_in_use_are_taken(tmp_path, path):
     assert (entry.label, entry.quality, entry.source_id) == (Label.REAL, "c23", "000")
 
 
+def test_any_rate_factor_is_a_quality_and_other_folders_are_named(tmp_path):
+    make(tmp_path, *originals("c30", "000"), *originals("C5", "000"), *originals("c52", "000"))
+    found = load(tmp_path)
+    assert sorted(entry.quality for entry in found.entries) == ["c30", "c5"]
+    assert any("original_sequences/youtube/c52" in note for note in found.notes)
+
+
 def test_manipulated_alone_is_recognised(tmp_path):
     make(tmp_path, *fakes("face_swap", "c23", "000_003"))
     assert load(tmp_path).entries[0].method == "FaceSwap"

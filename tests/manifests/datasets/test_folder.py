@@ -181,6 +181,7 @@ def test_a_manifest_may_be_given_itself_under_any_name(tmp_path):
     [
         ("path,label\na.mp4,2\n", "line 2: label '2' is not one of 0, real, 1, fake, empty"),
         ("path,label,split\na.mp4,0,training set\n", "line 2: split"),
+        ("path,label,quality\na.mp4,0,c52\n", "line 2: quality 'c52' is not one of raw, c0 to c51, empty"),
         ("path,label\na.mp4,0\n,1\n", "line 3: the path is empty"),
         ("path,label\na.mp4,0\na.mp4,1\n", "line 3: .* is already on line 2"),
         ("path,label\n", "lists no medium"),
@@ -189,6 +190,11 @@ def test_a_manifest_may_be_given_itself_under_any_name(tmp_path):
 def test_a_wrong_manifest_names_the_line(tmp_path, text, message):
     with pytest.raises(UsageError, match=message):
         load(manifest(tmp_path, text))
+
+
+def test_a_manifest_names_any_rate_factor(tmp_path):
+    path = manifest(tmp_path, "path,label,quality\na.mp4,0,RAW\nb.mp4,1,c31\nc.mp4,1,\n")
+    assert [entry.quality for entry in load(path).entries] == ["c0", "c31", None]
 
 
 def test_a_csv_without_the_columns_is_no_manifest(tmp_path):

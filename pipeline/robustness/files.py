@@ -1,0 +1,137 @@
+"""The files of a robustness run: table, JSON, Markdown for people, and plots, in a folder of their own."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from matplotlib.figure import Figure as Plot
+
+from ffpipe.manifests.errors import StorageError
+from ffpipe.manifests.shards import write_atomic
+from ffpipe.pipeline import tables
+from ffpipe.pipeline.figures_text import figure_text
+from ffpipe.pipeline.robustness import plots
+from ffpipe.stages.perturb import KINDS
+from ffpipe.stages.robustness import FIGURES, Control, Point
+
+#: Folder in a run's folder with one folder a robustness run.
+FOLDER = "robustness"
+#: Dates would make two runs' files differ.
+_UNDATED: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None}}
+
+
+@dataclass(frozen=True, slots=True)
+class Robustness:
+    """A finished run: the untouched faces, the points of every curve, the controls, and what it rests on."""
+
+    directory: Path
+    stored: Point
+    points: list[Point]
+    controls: list[Control]
+    facts: dict[str, Any]
+
+    def to_json(self) -> str:
+        """Everything, as JSON."""
+        told = {"stored": self.stored, "points": self.points, "controls": self.controls}
+        return json.dumps({**self.facts, **told}, indent=1, default=asdict)
+
+
+def new_folder(run: Path, name: str) -> Path:
+    """A folder for one run, numbered. Raises StorageError."""
+    parent = run / FOLDER
+    try:
+        parent.mkdir(exist_ok=True)
+        number = 1
+        while (folder := parent / f"{name}-{number:03d}").exists():
+            number += 1
+        folder.mkdir()
+    except OSError as error:
+        raise StorageError(f"cannot write to {parent}: {error.strerror or error}") from error
+    return folder
+
+
+def forget(folder: Path) -> None:
+    """Remove what a run that did not end has written."""
+    for path in folder.iterdir():
+        path.unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def write_files(result: Robustness) -> None:
+    """Everything that a run leaves. Raises StorageError."""
+    rows = pa.Table.from_pylist([point.flat() for point in (result.stored, *result.points)])
+    origin = result.facts["provenance"]
+    tables.write_table(result.directory / "curves.csv", tables.with_provenance(rows, origin))
+    title = f"{result.facts['detector']} on {result.facts['data']}, split {result.facts['split']}: {_counts(result)}"
+    if result.points:
+        for name in FIGURES:
+            plot = plots.curves(result.stored, result.points, name, title)
+            _save(plot, result.directory / f"curves-{name.replace('_', '-')}")
+    if result.controls:
+        _save(plots.control_points(result.stored, result.controls, title), result.directory / "controls")
+    write_atomic(result.directory / "robustness.md", markdown(result).encode())
+    write_atomic(result.directory / "robustness.json", result.to_json().encode())
+
+
+def _counts(result: Robustness) -> str:
+    stored, level = result.stored, result.facts["level"]
+    return f"{stored.n_real} real and {stored.n_fake} fake {level}s, {stored.groups} source groups"
+
+
+def _save(plot: Plot, stem: Path) -> None:
+    with plots.style():
+        for kind, metadata in _UNDATED.items():
+            content = io.BytesIO()
+            plot.savefig(content, format=kind, metadata=metadata)
+            write_atomic(stem.with_suffix(f".{kind}"), content.getvalue())
+
+
+def markdown(result: Robustness) -> str:
+    """The curves and controls as tables, with what has to be known to read them."""
+    facts = result.facts
+    lines = [
+        f"# {facts['detector']} under damage",
+        "",
+        f"{facts['data']}, split {facts['split']}: {_counts(result)}. Figures are of {facts['level']}s, with 95% "
+        f"intervals over source groups; accuracy is at a score of {facts['threshold']:.3g} ({facts['threshold_is']}). "
+        "Real and fake faces are treated alike, as they are stored; statistics are taken from the treated face.",
+        "",
+        *_table(("damage", "strength", *(plots.WORDS[name] for name in FIGURES)), _rows(result)),
+    ]
+    if result.controls:
+        lines += ["", "## Controls", ""]
+        lines += _table(("control", "AUC", "expected", "what it shows"), map(_control, result.controls))
+    lines += ["", *(f"- {note}" for note in facts["notes"])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _rows(result: Robustness) -> list[tuple[str, ...]]:
+    rows = []
+    for point in (result.stored, *result.points):
+        told = "" if point.strength is None else f"{point.strength:g}"
+        unit = "none: as stored" if point.strength is None else KINDS[point.kind].unit
+        rows.append((unit, told, *(figure_text(point.figures[name]) for name in FIGURES)))
+    return rows
+
+
+def _control(control: Control) -> tuple[str, ...]:
+    told = f"not measured: {control.skipped}" if control.skipped else figure_text(control.auc)
+    facts = "; ".join(f"{name}: {_plain(value)}" for name, value in control.facts.items())
+    return control.name, told, control.expected, control.shows + (f" ({facts})" if facts else "")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _table(heading: Sequence[str], rows: Any) -> list[str]:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]

@@ -1,0 +1,211 @@
+"""The robustness job: a split's stored faces damaged in kinds and degrees and scored, and the controls beside."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.records import Split
+from ffpipe.pipeline import provenance
+from ffpipe.pipeline.config import RobustnessConfig
+from ffpipe.pipeline.evaluation_media import ChosenMedia, check_crop, choose_split
+from ffpipe.pipeline.faces import rows_of_media
+from ffpipe.pipeline.loader import ShardFaces
+from ffpipe.pipeline.openings import log_opening
+from ffpipe.pipeline.output import Advance, Say
+from ffpipe.pipeline.overlap import check_overlap
+from ffpipe.pipeline.robustness.controls import Setting, controls, painter
+from ffpipe.pipeline.robustness.files import FOLDER, Robustness, forget, new_folder, write_files
+from ffpipe.pipeline.robustness.scores import Faces, Pixels, Scored, Treatment, score_treated
+from ffpipe.pipeline.score import arithmetic_for
+from ffpipe.pipeline.stored_media import crop_settings, data_digest, stored_job
+from ffpipe.pipeline.weights import Weights, find_run
+from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.infer import Scorer
+from ffpipe.stages.perturb import Perturbation
+from ffpipe.stages.robustness import STORED, Control, Point, point
+
+_BACKGROUND = "background"
+#: A score's threshold where validation set none, as for the papers' accuracies.
+_EVEN = 0.5
+_LIMIT = "the network is driven to its limit there, and an AUC of 0.5 says nothing else"
+
+
+def robustness(
+    run: str, config: RobustnessConfig, workspace: Workspace, say: Say, advance: Advance | None = None
+) -> Robustness:
+    """Score a split's faces under damage of every kind and degree, measure the controls, and write it all.
+
+    `run` is a model's folder, or `<model>/<run>` in the workspace. Raises as `evaluate.evaluate`.
+    """
+    directory = find_run(run, workspace)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    weights = Weights.load(directory, device)
+    chosen = choose_split(workspace, config.data, config.split, config.quality)
+    accepted = check_crop(chosen, weights, config.accept_crops)
+    chosen.notes.extend(check_overlap(chosen.media, weights.loaded.config, chosen.name, config.split))
+    say(chosen.line(config.split))
+    for note in chosen.notes:
+        say(note)
+    arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
+    scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)
+    folder = new_folder(directory, f"{chosen.name}-{config.split}")
+    try:
+        facts = _facts(config, weights, chosen, folder, scorer, accepted)
+        if config.split in (Split.TEST, "all"):
+            facts["opening"] = _open(directory, chosen, facts, say)
+        result = _measure(config, workspace, chosen, scorer, facts, folder, say, advance)
+        write_files(result)
+    except BaseException:
+        forget(folder)
+        raise
+    say(f"curves and controls: {folder}")
+    return result
+
+
+def _measure(
+    config: RobustnessConfig,
+    workspace: Workspace,
+    chosen: ChosenMedia,
+    scorer: Scorer,
+    facts: dict[str, Any],
+    folder: Path,
+    say: Say,
+    advance: Advance | None,
+) -> Robustness:
+    setting = _setting(config, workspace, chosen)
+    faces = setting.faces
+    facts |= {"level": faces.level, "faces": len(faces.rows)}
+    lossy = faces.table.downscaled(faces.rows)
+    if lossy:
+        facts["notes"] = [
+            *facts["notes"],
+            f"{lossy} of {len(faces.rows)} faces were stored smaller than they were: their statistics under damage are "
+            "of the stored face, those of the untouched ones of the original",
+        ]
+    treatments = _treatments(config, setting)
+    say(f"{len(faces.rows)} faces, each in {len(treatments)} states")
+    logits = score_treated(faces, treatments, scorer, advance)
+    scored = {name: faces.scored(found) for name, found in logits.items()}
+
+    def measured(name: str, kind: str, strength: float | None) -> Point:
+        return _point(config, scored[name], kind, strength, facts["threshold"])
+
+    points = [measured(_name(p), p.kind, p.strength) for levels in config.curves().values() for p in levels]
+    if flat := [_name(Perturbation(p.kind, p.strength or 0.0)) for p in points if p.scores == 1]:
+        facts["notes"] = [*facts["notes"], f"all scores are the same at {', '.join(flat)}: {_LIMIT}"]
+    found: list[Control] = []
+    if config.controls:
+        say("controls")
+        found = controls(setting, scored[STORED], scored.get(_BACKGROUND))
+    return Robustness(folder, measured(STORED, STORED, None), points, found, facts)
+
+
+def _setting(config: RobustnessConfig, workspace: Workspace, chosen: ChosenMedia) -> Setting:
+    trained, reason = None, ""
+    if config.controls:
+        trained, reason = _trained(config, workspace)
+    labelled = chosen.labelled() | (trained.labelled() if trained else {})
+    source = ShardFaces.index([chosen.group], labelled)
+    rows = rows_of_media(source.table, [m.media_id for m in chosen.media])
+    faces = Faces.of(source, rows, config.frames_per_video, config.faces, config.seed)
+    cut = crop_settings([chosen.name], [stored_job(chosen.group)])
+    return Setting(chosen, faces, cut, trained, reason, config.replicates, config.seed)
+
+
+def _trained(config: RobustnessConfig, workspace: Workspace) -> tuple[ChosenMedia | None, str]:
+    """The dataset's own train split, to fit references to; or why there is none."""
+    if config.split in (Split.TRAIN, "all"):
+        return None, f"references are fitted to the train split, which --split {config.split} measures"
+    try:
+        return choose_split(workspace, config.data, Split.TRAIN, config.quality), ""
+    except UsageError as error:
+        return None, error.message
+
+
+def _treatments(config: RobustnessConfig, setting: Setting) -> dict[str, Treatment | None]:
+    treatments: dict[str, Treatment | None] = {STORED: None}
+    for levels in config.curves().values():
+        treatments |= {_name(p): _damage(p, config.seed) for p in levels}
+    if config.controls and (paint := painter(setting)) is not None:
+        treatments[_BACKGROUND] = paint
+    return treatments
+
+
+def _name(perturbation: Perturbation) -> str:
+    return f"{perturbation.kind} {perturbation.strength:g}"
+
+
+def _damage(perturbation: Perturbation, seed: int) -> Treatment:
+    """The same numbers are drawn for a face at every strength, so that a curve shows the strength alone."""
+    kind = zlib.crc32(perturbation.kind.encode())
+
+    def treat(crop: Pixels, row: int) -> Pixels:
+        return perturbation.apply(crop, np.random.default_rng([seed, kind, row]))
+
+    return treat
+
+
+def _point(
+    config: RobustnessConfig, scored: Scored, kind: str, strength: float | None, threshold: float
+) -> Point:
+    return point(
+        kind,
+        strength,
+        scored.label,
+        scored.score,
+        scored.group,
+        threshold=threshold,
+        unscored=scored.unscored,
+        replicates=config.replicates,
+        seed=config.seed,
+    )
+
+
+def _facts(
+    config: RobustnessConfig,
+    weights: Weights,
+    chosen: ChosenMedia,
+    folder: Path,
+    scorer: Scorer,
+    accepted: bool,
+) -> dict[str, Any]:
+    bar = weights.thresholds.threshold if weights.thresholds.usable else None
+    device = scorer.device.type
+    return {
+        "run": str(weights.loaded.directory),
+        "detector": weights.loaded.config["detector"],
+        "model_id": weights.model_id,
+        "evaluation": f"{FOLDER}/{folder.name}",
+        "data": chosen.name,
+        "data_digest": data_digest([chosen.group]),
+        "split": config.split,
+        "threshold": _EVEN if bar is None else bar,
+        "threshold_is": "validation set none" if bar is None else "chosen on validation",
+        "unscored": dict(chosen.unscored),
+        "notes": chosen.notes,
+        "provenance": provenance.collect(
+            config.resolved(),
+            model_id=weights.model_id,
+            crops_accepted=accepted,
+            fit=weights.crop.fit,
+            arithmetic=scorer.arithmetic.name,
+            device=torch.cuda.get_device_name() if device == "cuda" else device,
+            seed=config.seed,
+        ),
+    }
+
+
+def _open(run: Path, chosen: ChosenMedia, facts: Mapping[str, Any], say: Say) -> int:
+    logged = {key: facts[key] for key in ("data_digest", "split", "model_id", "evaluation")}
+    logged["time"] = datetime.now(UTC).isoformat(timespec="seconds")
+    number = log_opening(run, chosen.name, logged)
+    say(f"opening {number} of the test split of {chosen.name} by this run")
+    return number

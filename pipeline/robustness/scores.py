@@ -1,0 +1,112 @@
+"""Faces of a split, treated in every way that is asked for and scored; a face is read once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ffpipe.manifests.errors import WeightsError
+from ffpipe.pipeline.faces import (
+    Face,
+    FaceTable,
+    Rows,
+    at_most,
+    largest_per_frame,
+    most_frames,
+    spread_frames,
+)
+from ffpipe.pipeline.loader import ShardFaces
+from ffpipe.pipeline.output import Advance
+from ffpipe.pipeline.validation import Logits, gather_videos
+from ffpipe.stages.infer import Scorer
+from ffpipe.stages.statistics import face_sida
+
+Pixels = npt.NDArray[np.uint8]
+
+Treatment = Callable[[Pixels, int], Pixels]
+"""Takes a stored crop (H,W,3) and its row in the table, and returns what is scored in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One item a video, or an image where media are that: label, score in [0, 1], source group."""
+
+    label: npt.NDArray[np.int8]
+    score: npt.NDArray[np.float64]
+    group: list[str]
+    unscored: int
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The faces that are treated: the largest of each frame, rows of a source's table."""
+
+    source: ShardFaces
+    rows: Rows
+
+    @classmethod
+    def of(cls, source: ShardFaces, rows: Rows, frames: int | None, limit: int | None, seed: int) -> Faces:
+        """The largest face of each frame among `rows`, of at most `frames` frames a medium and `limit` in all."""
+        rows = largest_per_frame(source.table, rows)
+        if frames is not None:
+            rows = spread_frames(source.table, rows, frames)
+        return cls(source, rows if limit is None else at_most(source.table, rows, limit, seed))
+
+    @property
+    def table(self) -> FaceTable:
+        """The table, with no more frames looked at than there are rows of: what a track needs is bounded by that."""
+        table = self.source.table
+        frames = most_frames(table, self.rows)
+        return replace(table, looked=tuple(min(looked, frames) for looked in table.looked))
+
+    @property
+    def level(self) -> str:
+        """What figures are of."""
+        return "image" if max(self.source.table.looked) == 1 else "video"
+
+    def scored(self, logits: Logits) -> Scored:
+        """One score a medium of one logit a face, by the rule of scoring."""
+        found = gather_videos(self.table, self.rows, logits)
+        whole = [video for video in found if video.score is not None]
+        return Scored(
+            np.array([video.label for video in whole], np.int8),
+            np.array([video.score for video in whole], np.float64),
+            [video.group for video in whole],
+            len(found) - len(whole),
+        )
+
+
+def score_treated(
+    faces: Faces, treatments: Mapping[str, Treatment | None], scorer: Scorer, advance: Advance | None = None
+) -> dict[str, Logits]:
+    """Logits (n,) of all faces for each treatment by its name; None scores the face as it is stored, with its stored D.
+
+    D of a treated face is taken from the treated crop. Raises IntegrityError naming a damaged shard, WeightsError
+    where the network gives no number.
+    """
+    logits = {name: np.empty(len(faces.rows), np.float32) for name in treatments}
+    size = scorer.batch_size
+    for start in range(0, len(faces.rows), size):
+        rows = faces.rows[start : start + size].tolist()
+        found = faces.source.fetch(rows)
+        for name, treat in treatments.items():
+            given = found if treat is None else _treated(found, rows, treat, scorer.needs_sida)
+            try:
+                logits[name][start : start + size] = scorer.score(
+                    [face.crop for face in given], np.stack([face.sida for face in given])
+                )
+            except FloatingPointError as error:
+                raise WeightsError(f"{error}, of a face treated by {name}") from error
+        if advance:
+            advance(min(start + size, len(faces.rows)), len(faces.rows), "")
+    return logits
+
+
+def _treated(found: Sequence[Face], rows: Sequence[int], treat: Treatment, needs_sida: bool) -> list[Face]:
+    crops = [treat(face.crop, row) for face, row in zip(found, rows, strict=True)]
+    if not needs_sida:
+        return [Face(crop, face.sida) for crop, face in zip(crops, found, strict=True)]
+    return [Face(crop, sida) for crop, sida in zip(crops, face_sida(crops), strict=True)]
