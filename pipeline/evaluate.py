@@ -7,8 +7,7 @@ what the run or its teacher is known to have learned from, at any quality, is ne
 from __future__ import annotations
 
 import json
-from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,26 +15,19 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from ffpipe.manifests.errors import StorageError, UsageError
-from ffpipe.manifests.records import MediaRecord, Split
-from ffpipe.manifests.schemas import from_table
-from ffpipe.manifests.shards import ShardGroup, write_atomic
-from ffpipe.manifests.splits import components, group_key
+from ffpipe.manifests.errors import StorageError
+from ffpipe.manifests.records import Split
+from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import provenance, tables
 from ffpipe.pipeline.config import EvaluateConfig
+from ffpipe.pipeline.evaluation_media import ChosenMedia, check_crop, choose_split
 from ffpipe.pipeline.evaluation_scores import Scores, score_media
-from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.openings import log_opening
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.overlap import check_overlap
 from ffpipe.pipeline.score import arithmetic_for
 from ffpipe.pipeline.stored_media import (
-    crop_settings,
     data_digest,
-    of_quality,
-    parts_of,
-    stored_job,
-    without_conflicts,
 )
 from ffpipe.pipeline.weights import Weights, find_run
 from ffpipe.pipeline.workspace import Workspace
@@ -59,24 +51,6 @@ class Evaluation:
         return json.dumps({**self.facts, "rows": [asdict(row) for row in self.rows]}, indent=1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """The media of a split, as rows of the media table; `unscored` counts those without a picture, by status."""
-
-    name: str
-    group: ShardGroup
-    media: list[MediaRecord]
-    unscored: Counter[str]
-    notes: list[str] = field(default_factory=list)
-
-    def labelled(self) -> dict[str, Labelled]:
-        """What scoring needs of each medium, with groups joined by content."""
-        joined = components([group_key(m), m.media_id] for m in self.media)
-        return {
-            m.media_id: Labelled(int(m.label or 0), joined[m.media_id], m.frames_decoded) for m in self.media
-        }
-
-
 def evaluate(
     run: str, config: EvaluateConfig, workspace: Workspace, say: Say, advance: Advance | None = None
 ) -> Evaluation:
@@ -89,10 +63,10 @@ def evaluate(
     directory = find_run(run, workspace)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = Weights.load(directory, device)
-    chosen = _choose(config, workspace)
-    accepted = _check_crop(chosen, weights, config)
+    chosen = choose_split(workspace, config.data, config.split, config.quality)
+    accepted = check_crop(chosen, weights, config.accept_crops)
     chosen.notes.extend(check_overlap(chosen.media, weights.loaded.config, chosen.name, config.split))
-    say(_data_line(chosen, config.split))
+    say(chosen.line(config.split))
     for note in chosen.notes:
         say(note)
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
@@ -114,51 +88,6 @@ def evaluate(
         raise
     say(f"figures: {folder}")
     return result
-
-
-def _choose(config: EvaluateConfig, workspace: Workspace) -> _Chosen:
-    there = workspace.datasets()
-    if config.data not in there:
-        raise UsageError(
-            f"--data {config.data}: no such dataset in {workspace.root}; there are {', '.join(there) or 'none'}"
-        )
-    group = workspace.dataset(config.data)
-    notes: list[str] = []
-    media = [m for m in from_table(group.read("media"), MediaRecord) if m.label is not None]
-    media = without_conflicts(of_quality(media, config.quality, notes), notes)
-    if config.split != "all":
-        # A copy in several splits counts for the one that learns least from it.
-        parts = parts_of(media)
-        media = [m for m in media if parts[m.media_id] == (m.split or Split.TRAIN) == config.split]
-    scored = [m for m in media if m.faces]
-    if not scored:
-        raise UsageError(f"--split {config.split}: {config.data} has no labelled media with pictures in it")
-    unscored = Counter(m.status.value for m in media if not m.faces)
-    return _Chosen(config.data, group, scored, unscored, notes)
-
-
-def _check_crop(chosen: _Chosen, weights: Weights, config: EvaluateConfig) -> bool:
-    """Whether the pictures were cut otherwise than in training. Raises UsageError where that was not accepted."""
-    cut = crop_settings([chosen.name], [stored_job(chosen.group)])
-    if cut.fingerprint() == weights.crop.fingerprint():
-        return False
-    if not config.accept_crops:
-        raise UsageError(
-            f"{chosen.name} was stored with other crop settings ({cut.kind}, {cut.fingerprint()}) than the weights "
-            f"were trained with ({weights.crop.kind}, {weights.crop.fingerprint()}); --accept-crops scores it all"
-            " the same"
-        )
-    return True
-
-
-def _data_line(chosen: _Chosen, split: str) -> str:
-    fake = len({m.media_id for m in chosen.media if m.label})
-    real = len({m.media_id for m in chosen.media}) - fake
-    line = f"{chosen.name}, split {split}: {real} real and {fake} fake media"
-    if chosen.unscored:
-        listed = ", ".join(f"{count} {status}" for status, count in sorted(chosen.unscored.items()))
-        line += f"; without a picture to score: {listed}"
-    return line
 
 
 def _new_folder(run: Path, name: str) -> Path:
@@ -184,7 +113,7 @@ def _forget(folder: Path) -> None:
 def _facts(
     config: EvaluateConfig,
     weights: Weights,
-    chosen: _Chosen,
+    chosen: ChosenMedia,
     folder: Path,
     device: str,
     arithmetic: str,
@@ -212,7 +141,7 @@ def _facts(
     }
 
 
-def _open(run: Path, chosen: _Chosen, facts: dict[str, Any], say: Say) -> int:
+def _open(run: Path, chosen: ChosenMedia, facts: dict[str, Any], say: Say) -> int:
     logged = {key: facts[key] for key in ("data_digest", "split", "model_id", "evaluation")}
     logged["time"] = datetime.now(UTC).isoformat(timespec="seconds")
     number = log_opening(run, chosen.name, logged)
@@ -220,7 +149,7 @@ def _open(run: Path, chosen: _Chosen, facts: dict[str, Any], say: Say) -> int:
     return number
 
 
-def _rows(scores: Scores, chosen: _Chosen, config: EvaluateConfig) -> list[Row]:
+def _rows(scores: Scores, chosen: ChosenMedia, config: EvaluateConfig) -> list[Row]:
     sets = comparisons(chosen.media)
     return [
         row
@@ -229,7 +158,7 @@ def _rows(scores: Scores, chosen: _Chosen, config: EvaluateConfig) -> list[Row]:
     ]
 
 
-def _write(result: Evaluation, scores: Scores, chosen: _Chosen) -> None:
+def _write(result: Evaluation, scores: Scores, chosen: ChosenMedia) -> None:
     """The figures as CSV and JSON, and every single score, so that runs can be compared picture by picture."""
     origin = result.facts["provenance"]
     figures = pa.Table.from_pylist([row.flat() for row in result.rows])

@@ -1,0 +1,87 @@
+"""Which stored media an evaluation is of: a split at one quality; and whether they are cut as the weights ask.
+
+Media without a picture to score are counted by status, never dropped without a word.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.records import MediaRecord, Split
+from ffpipe.manifests.schemas import from_table
+from ffpipe.manifests.shards import ShardGroup
+from ffpipe.manifests.splits import components, group_key
+from ffpipe.pipeline.loader import Labelled
+from ffpipe.pipeline.stored_media import crop_settings, of_quality, parts_of, stored_job, without_conflicts
+from ffpipe.pipeline.weights import Weights
+from ffpipe.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenMedia:
+    """The media of a split, as rows of the media table; `unscored` counts those without a picture, by status."""
+
+    name: str
+    group: ShardGroup
+    media: list[MediaRecord]
+    unscored: Counter[str]
+    notes: list[str] = field(default_factory=list)
+
+    def labelled(self) -> dict[str, Labelled]:
+        """What scoring needs of each medium, with groups joined by content."""
+        joined = components([group_key(m), m.media_id] for m in self.media)
+        return {
+            m.media_id: Labelled(int(m.label or 0), joined[m.media_id], m.frames_decoded) for m in self.media
+        }
+
+    def line(self, split: str) -> str:
+        """What was chosen, in words."""
+        fake = len({m.media_id for m in self.media if m.label})
+        real = len({m.media_id for m in self.media}) - fake
+        line = f"{self.name}, split {split}: {real} real and {fake} fake media"
+        if self.unscored:
+            listed = ", ".join(f"{count} {status}" for status, count in sorted(self.unscored.items()))
+            line += f"; without a picture to score: {listed}"
+        return line
+
+
+def choose_split(workspace: Workspace, data: str, split: str, quality: str | None) -> ChosenMedia:
+    """The labelled media of a dataset's split (`all` takes every one) at one quality.
+
+    Raises UsageError (no such dataset, several qualities and none chosen, nothing with a picture), StorageError and
+    IntegrityError.
+    """
+    there = workspace.datasets()
+    if data not in there:
+        raise UsageError(
+            f"--data {data}: no such dataset in {workspace.root}; there are {', '.join(there) or 'none'}"
+        )
+    group = workspace.dataset(data)
+    notes: list[str] = []
+    media = [m for m in from_table(group.read("media"), MediaRecord) if m.label is not None]
+    media = without_conflicts(of_quality(media, quality, notes), notes)
+    if split != "all":
+        # A copy in several splits counts for the one that learns least from it.
+        parts = parts_of(media)
+        media = [m for m in media if parts[m.media_id] == (m.split or Split.TRAIN) == split]
+    scored = [m for m in media if m.faces]
+    if not scored:
+        raise UsageError(f"--split {split}: {data} has no labelled media with pictures in it")
+    unscored = Counter(m.status.value for m in media if not m.faces)
+    return ChosenMedia(data, group, scored, unscored, notes)
+
+
+def check_crop(chosen: ChosenMedia, weights: Weights, accept_crops: bool) -> bool:
+    """Whether the pictures were cut otherwise than in training. Raises UsageError where that was not accepted."""
+    cut = crop_settings([chosen.name], [stored_job(chosen.group)])
+    if cut.fingerprint() == weights.crop.fingerprint():
+        return False
+    if not accept_crops:
+        raise UsageError(
+            f"{chosen.name} was stored with other crop settings ({cut.kind}, {cut.fingerprint()}) than the weights "
+            f"were trained with ({weights.crop.kind}, {weights.crop.fingerprint()}); --accept-crops scores it all"
+            " the same"
+        )
+    return True
