@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffpipe.manifests.records import Label, MediaRecord
-from ffpipe.stages.metrics import REPLICATES, Interval, evaluate, undefined_reason
+from ffpipe.stages.metrics import REPLICATES, Interval, evaluate
+from ffpipe.stages.sample import undefined_reason
 
 #: The figures of a table's row, by their names in `metrics.METRICS`.
 FIGURES = ("accuracy", "average_precision", "auc")
