@@ -22,6 +22,7 @@ from ffpipe.manifests.records import (
     SIDA_LENGTH,
     FaceRecord,
     Label,
+    LogitRecord,
     MediaRecord,
     ReportRow,
     ScoreRecord,
@@ -47,6 +48,7 @@ RECORD_TYPES: dict[str, type] = {
     "tracks": TrackRecord,
     "scores": ScoreRecord,
     "report": ReportRow,
+    "logits": LogitRecord,
 }
 
 _ARROW_TYPES: dict[str, dict[str, pa.DataType]] = {
@@ -120,6 +122,7 @@ _ARROW_TYPES: dict[str, dict[str, pa.DataType]] = {
         "worst_window_score": pa.float64(),
         "crops_accepted": pa.bool_(),
     },
+    "logits": {"place": pa.int64(), "logit": pa.float32()},
 }
 
 _ENUMS: dict[str, type[Enum]] = {"status": Status, "verdict": Verdict, "split": Split, "label": Label}

@@ -9,13 +9,19 @@ from rich.table import Table
 from rich.text import Text
 
 from ffpipe.pipeline.output import inert, say
-from ffpipe.stages.evaluation import ALL, FIGURES, MEAN, Figure, Row
+from ffpipe.pipeline.text_tables import figure_text
+from ffpipe.stages.evaluation import ALL, MEAN, METHOD, Row
 
-_HEADINGS = {"accuracy": "accuracy", "average_precision": "AP", "auc": "AUC"}
+#: The figures that fit on a line; all of them are in the files.
+_SHOWN = {"accuracy": "accuracy", "average_precision": "AP", "auc": "AUC"}
 
 
 def print_figures(rows: Sequence[Row], console: Console) -> None:
-    """One table a level, or plain lines where there is no terminal; then why figures or intervals are missing."""
+    """One table a level, or plain lines where there is no terminal; then why figures or intervals are missing.
+
+    Methods alone: what else a set was divided by is in the files.
+    """
+    rows = [row for row in rows if row.kind == METHOD]
     for level in dict.fromkeys(row.level for row in rows):
         part = [row for row in rows if row.level == level]
         if console.is_terminal:
@@ -30,27 +36,18 @@ def print_figures(rows: Sequence[Row], console: Console) -> None:
 def plain_line(row: Row) -> str:
     """One row on one line, such as `image biggan  20 real 20 fake  accuracy 0.900 (0.800 to 0.975)`."""
     counts = "" if row.n_real is None else f"  {row.n_real} real {row.n_fake} fake"
-    figures = "  ".join(f"{_HEADINGS[key]} {figure_text(row.figures[key])}" for key in FIGURES)
+    figures = "  ".join(f"{heading} {figure_text(row.figures[key])}" for key, heading in _SHOWN.items())
     return f"{row.level} {inert(row.name)}{counts}  {figures}"
-
-
-def figure_text(figure: Figure) -> str:
-    """A figure with its interval, or a dash."""
-    if figure.value is None:
-        return "-"
-    if figure.low is None or figure.high is None:
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
 
 
 def _table(level: str, rows: Sequence[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(level)
-    for heading in ("real", "fake", *(_HEADINGS[key] for key in FIGURES)):
+    for heading in ("real", "fake", *_SHOWN.values()):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         counts = ["" if count is None else str(count) for count in (row.n_real, row.n_fake)]
-        figures = [figure_text(row.figures[key]) for key in FIGURES]
+        figures = [figure_text(row.figures[key]) for key in _SHOWN]
         style = "bold" if row.name in (ALL, MEAN) else ""
         table.add_row(Text(inert(row.name), style), *counts, *figures)
     return table

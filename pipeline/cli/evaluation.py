@@ -23,11 +23,13 @@ def evaluate(
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> int:
-    """Measure a trained model on a dataset: accuracy at 0.5, AP and AUC, overall and per method or generator.
+    """Measure a trained model on a dataset: AUC, EER, AP, accuracy, calibration, each with a 95% interval.
 
-    Reads what extract stored. Every opening of a test split is counted and logged in the run's folder.
+    Overall, per method or generator, quality and size of face, at the level of videos, tracks and frames; tables and
+    plots are written into the run's folder. Every opening of a test split is counted and logged there.
     """
     from ffpipe.pipeline import evaluate as job
+    from ffpipe.pipeline.evaluation_tables import headline_line
     from ffpipe.pipeline.figures_text import print_figures
 
     with Progress("evaluate", "pictures", console=CONSOLE) as advance:
@@ -36,4 +38,5 @@ def evaluate(
         typer.echo(result.to_json())
     else:
         print_figures(result.rows, CONSOLE)
+        say(headline_line(result.facts, result.rows))
     return 0
