@@ -188,16 +188,20 @@ def check_file(path: Path, table: str) -> None:
     newer version of ffpipe, or does not have exactly the columns of `table`, where the last ones, those that
     were ADDED, may be absent.
     """
-    footer = _raw_footer(path)
-    if _names_extension_types(footer):
-        raise IntegrityError(
-            f"{path}: the file declares Arrow extension types, which ffpipe never writes; refused"
-        )
+    refuse_extensions(path)
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise IntegrityError(f"{path}: not a readable Parquet file: {error}") from error
     _check_schema(path, schema, table)
+
+
+def refuse_extensions(path: Path) -> None:
+    """Raise IntegrityError where a file is no Parquet file or names Arrow extension types; nothing is interpreted."""
+    if _names_extension_types(_raw_footer(path)):
+        raise IntegrityError(
+            f"{path}: the file declares Arrow extension types, which ffpipe never writes; refused"
+        )
 
 
 def _raw_footer(path: Path) -> bytes:

@@ -79,7 +79,7 @@ class EvaluationFolder:
             stored = _stored(folder)
             if not (folder / RESULT).exists() and stored.get("digest") == digest:
                 return cls(folder, _parts(folder), stored["id"], True)
-        folder = _new_folder(parent, name)
+        folder = new_folder(parent, name)
         parts = _parts(folder)
         parts.group.create()
         facts = bind_job(parts.group.root, digest, {"bound": depends, "id": uuid4().hex}, "")
@@ -111,9 +111,10 @@ def _stored(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _new_folder(parent: Path, name: str) -> Path:
+def new_folder(parent: Path, name: str) -> Path:
+    """The first of `<name>-001`, `<name>-002`, … that there is not yet, made. Raises StorageError."""
     try:
-        parent.mkdir(exist_ok=True)
+        parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, 1 << 16):
             folder = parent / f"{name}-{number:03d}"
             if not folder.exists():
@@ -121,4 +122,4 @@ def _new_folder(parent: Path, name: str) -> Path:
                 return folder
     except OSError as error:
         raise StorageError(f"cannot write to {parent}: {error.strerror or error}") from error
-    raise StorageError(f"{parent} holds more evaluations of {name} than can be counted")
+    raise StorageError(f"{parent} has no number left for {name}")

@@ -1,4 +1,4 @@
-"""An evaluation's rows as a table for people: a set a line, each figure with its 95% interval."""
+"""An evaluation's rows, and a comparison's pairs, for people: a line each, every figure with its 95% interval."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ffpipe.pipeline.compare import Pair
 from ffpipe.pipeline.output import inert, say
 from ffpipe.pipeline.text_tables import figure_text
 from ffpipe.stages.evaluation import ALL, MEAN, METHOD, Row
@@ -62,3 +63,22 @@ def _reasons(rows: Sequence[Row]) -> list[str]:
         for row in rows
         if row.interval_reason and not row.reason and row.name != MEAN
     ]
+
+
+def print_pairs(pairs: Sequence[Pair], console: Console) -> None:
+    """The AUC of every pair on a line; the other figures are in the files."""
+    for pair in pairs:
+        if pair.figure == "auc":
+            console.print(Text(pair_line(pair)))
+
+
+def pair_line(pair: Pair) -> str:
+    """One pair, such as `video all  b/2 minus a/1  AUC 0.810 - 0.790 = 0.020 (-0.010 to 0.050), p 0.21`."""
+    line = f"{pair.level} {inert(pair.name)}  {inert(pair.second)} minus {inert(pair.first)}  AUC "
+    if pair.first_value is None or pair.second_value is None:
+        return f"{line}undefined: {pair.reason}"
+    line += f"{pair.second_value:.3f} - {pair.first_value:.3f} = {figure_text(pair.difference)}"
+    if pair.p is None:
+        return f"{line}, no test: {pair.reason}"
+    corrected = "" if pair.p_holm in (None, pair.p) else f", with Holm's correction {pair.p_holm:.3f}"
+    return f"{line}, p {pair.p:.3f}{corrected}"

@@ -36,7 +36,7 @@ _GREY = "#767676"
 _COLUMN, _PAGE = 3.5, 7.0
 #: Rates that are marked on the axes of a DET curve, where it stays readable.
 _RATES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
-_HISTOGRAM_BINS = 40
+_HISTOGRAM_BINS = 20
 
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -51,7 +51,8 @@ _STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "lines.linewidth": 1.3,
     "hatch.linewidth": 0.5,
-    "legend.frameon": False,
+    "legend.framealpha": 1,
+    "legend.edgecolor": "white",
     "figure.dpi": 100,
     # Names come from folders: a dollar sign in one is no formula.
     "text.parse_math": False,
@@ -113,22 +114,14 @@ def roc_figure(lines: Sequence[Line], title: str) -> Figure:
     figure, (axes,) = _new(_COLUMN, 3.6)
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.7, linestyle=(0, (2, 2)))
     for number, line in enumerate(lines):
-        colour, dash, marker = _look(number)
+        colour, dash, _ = _look(number)
         if line.band is not None:
             axes.fill_between(
                 line.band.alarm, line.band.low, line.band.high, color=colour, alpha=0.18, linewidth=0
             )
         axes.plot(line.curve.alarm, line.curve.hit, color=colour, linestyle=dash, label=line.name)
         if line.point is not None:
-            axes.plot(
-                *line.point,
-                marker,
-                color=colour,
-                markeredgecolor="white",
-                markersize=6,
-                clip_on=False,
-                zorder=5,
-            )
+            _mark(axes, line.point, number)
     axes.set(
         xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="false positive rate", ylabel="true positive rate"
     )
@@ -144,14 +137,12 @@ def det_figure(lines: Sequence[Line], title: str) -> Figure:
     ends = norm.ppf([_RATES[0], _RATES[-1]])
     axes.plot(ends, ends, color=_GREY, linewidth=0.7, linestyle=(0, (2, 2)))
     for number, line in enumerate(lines):
-        colour, dash, marker = _look(number)
+        colour, dash, _ = _look(number)
         alarm, miss = _deviates(line.curve.alarm), _deviates(1 - line.curve.hit)
         axes.plot(alarm, miss, color=colour, linestyle=dash, label=line.name)
         if line.point is not None:
-            point = _deviates(np.array([line.point[0], 1 - line.point[1]]))
-            axes.plot(
-                *point, marker, color=colour, markeredgecolor="white", markersize=6, clip_on=False, zorder=5
-            )
+            x, y = _deviates(np.array([line.point[0], 1 - line.point[1]]))
+            _mark(axes, (x, y), number)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(FixedLocator(norm.ppf(np.array(_RATES)).tolist()))
         axis.set_minor_locator(NullLocator())
@@ -165,8 +156,17 @@ def det_figure(lines: Sequence[Line], title: str) -> Figure:
 
 
 def _deviates(rates: Floats) -> Floats:
-    """Normal deviates of rates, those beyond the axes at their ends."""
-    return np.asarray(norm.ppf(np.clip(rates, _RATES[0], _RATES[-1])))
+    """Normal deviates of rates; those beyond the axes stay finite, so that a line leaves the axes and is cut there."""
+    return np.asarray(norm.ppf(np.clip(rates, _RATES[0] / 2, 1 - _RATES[0] / 2)))
+
+
+def _mark(axes: Axes, point: tuple[float, float], number: int) -> None:
+    """Mark where the threshold of a curve lies; the first mark is explained in the legend."""
+    colour, _, marker = _look(number)
+    axes.plot(
+        *point, marker, color=colour, markeredgecolor="white", markersize=6, zorder=5,
+        label=None if number else "threshold of validation",
+    )  # fmt: skip
 
 
 def _look(number: int) -> tuple[Any, Any, Any]:
@@ -177,14 +177,12 @@ def _look(number: int) -> tuple[Any, Any, Any]:
 def reliability_figure(found: Reliability, title: str) -> Figure:
     """Share of fakes against mean score by bin, with the number of media of each bin written below."""
     figure, (axes, counts) = _new(_COLUMN, 4.0, 2, sharex=True, height_ratios=(3.2, 1))
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.7, linestyle=(0, (2, 2)), label="perfect calibration")
+    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.7, linestyle=(0, (2, 2)))
     errors = np.abs(np.stack([found.share - found.low, found.high - found.share]))
     axes.errorbar(
-        found.mean, found.share, errors, fmt="o-", color=REAL, markersize=3.5, linewidth=1.0, elinewidth=0.8,
-        capsize=1.8, label="share of fakes (95%)",
+        found.mean, found.share, errors, fmt="o", color=REAL, markersize=3.5, elinewidth=0.8, capsize=1.8,
     )  # fmt: skip
-    axes.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="share of fakes", title=title)
-    axes.legend(loc="upper left")
+    axes.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="share of fakes (95%)", title=title)
     counts.bar(found.mean, found.count, width=0.035, color="#bdbdbd", edgecolor="#404040", linewidth=0.5)
     counts.set(ylabel="media", xlabel="score (mean of bin)", ylim=(0, 1.5 * found.count.max(initial=1)))
     for place, count in zip(found.mean, found.count, strict=True):
@@ -206,16 +204,17 @@ def histogram_figure(
     for values, colour, name, hatch, dash in looks:
         shares = np.histogram(values, edges)[0] / max(1, values.size)
         axes.stairs(
-            shares, edges, fill=True, facecolor=(colour, 0.15), edgecolor=colour, linewidth=1.1, hatch=hatch,
-            linestyle=dash, label=f"{name} (n = {values.size})",
+            shares, edges, fill=True, facecolor=(colour, 0.15), edgecolor=colour, linewidth=0, hatch=hatch,
+            label=f"{name} (n = {values.size})",
         )  # fmt: skip
+        axes.stairs(shares, edges, color=colour, linewidth=1.1, linestyle=dash, zorder=3)
     if threshold is not None:
         axes.axvline(
             threshold, color="black", linewidth=0.9, linestyle=":", label=f"threshold {threshold:.3f}"
         )
     axes.set(xlim=(0, 1), xlabel="score", ylabel=f"share of {unit} of the class", title=title)
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
-    axes.legend(loc="upper center", ncols=3, columnspacing=1.2, handlelength=1.8)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.3)
+    axes.legend(loc="upper center", ncols=2)
     return figure
 
 

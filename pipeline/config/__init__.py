@@ -3,11 +3,12 @@
 from ffpipe.pipeline.config.base import ArithmeticName, EngineName, JobConfig
 from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConfig
 from ffpipe.pipeline.config.preview import PreviewConfig
-from ffpipe.pipeline.config.trained import EvaluateConfig, ExportConfig
+from ffpipe.pipeline.config.trained import CompareConfig, EvaluateConfig, ExportConfig
 from ffpipe.pipeline.config.training import TrainConfig
 
 __all__ = [
     "ArithmeticName",
+    "CompareConfig",
     "EngineName",
     "EvaluateConfig",
     "ExportConfig",

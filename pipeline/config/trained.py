@@ -33,6 +33,10 @@ class EvaluateConfig(JobConfig):
     )
 
 
+class CompareConfig(EvaluateConfig):
+    """Settings of `ffpipe compare`: those under which every run is measured."""
+
+
 class ExportConfig(JobConfig):
     """Settings of `ffpipe export`."""
 

@@ -5,7 +5,8 @@ import ffpipe
 ffpipe.extract("FF++/")
 ffpipe.train(model="sfcl-hcmf")
 report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
-figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # accuracy, AP and AUC of the test split
+figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # AUC, EER, AP, … of the test split
+ffpipe.compare(["sida-linear/quick-001", "sfcl-hcmf/paper-001"], "FF++")
 ffpipe.export("sfcl-hcmf/paper-001", out="net.onnx")
 """
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas
 
+    from ffpipe.pipeline.compare import Comparison
     from ffpipe.pipeline.evaluate import Evaluation
     from ffpipe.pipeline.export import ExportResult
     from ffpipe.pipeline.extract import ExtractResult
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from ffpipe.pipeline.train_result import TrainResult
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "export", "extract", "preview", "score", "train"]
+__all__ = ["__version__", "compare", "evaluate", "export", "extract", "preview", "score", "train"]
 
 StrPath = str | PathLike[str]
 
@@ -97,6 +99,20 @@ def evaluate(run: StrPath, data: str, *, workspace: StrPath | None = None, **set
     from ffpipe.pipeline.evaluate import evaluate as job
 
     return job(str(run), EvaluateConfig.build({"data": data, **settings}), _workspace(workspace), _say)
+
+
+def compare(
+    runs: Sequence[StrPath], data: str, *, workspace: StrPath | None = None, **settings: Any
+) -> Comparison:
+    """Compare runs (or folders of evaluations) with the first on a dataset; `settings` are those of `ffpipe compare`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.compare import compare as job
+    from ffpipe.pipeline.config import CompareConfig
+
+    config = CompareConfig.build({"data": data, **settings})
+    return job([str(run) for run in runs], config, _workspace(workspace), _say)
 
 
 def export(
