@@ -70,7 +70,8 @@ class Finished:
             table = _read(self.directory / MEDIA, columns).to_pandas().drop_duplicates("media_id")
             table = table[table["score"].notna()]
             key = table["media_id"]
-        return table.set_index(key.rename("key"))[columns]
+        indexed: pd.DataFrame = table.set_index(key.rename("key"))[columns]
+        return indexed
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ from ffpipe.stages.metrics import (
 )
 from ffpipe.stages.sample import Floats, Metric, checked, undefined_reason
 
+#: Differences below this are rounding, not a difference.
+_DUST = 1e-12
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -105,6 +108,8 @@ def _difference(first: float | None, second: float | None, drawn: Floats, cluste
     if interval.low is None:
         return Difference(first, second, _minus(first, second), interval, None)
     used = drawn[~np.isnan(drawn)]
+    # Sums in another order leave dust where two models are equal.
+    used = np.where(np.abs(used) < _DUST, 0, used)
     tails = [(1 + int(count)) / (1 + used.size) for count in ((used <= 0).sum(), (used >= 0).sum())]
     return Difference(first, second, _minus(first, second), interval, min(1.0, 2 * min(tails)))
 
