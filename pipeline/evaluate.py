@@ -118,6 +118,7 @@ def _prepare(directory: Path, config: EvaluateConfig, workspace: Workspace, say:
 def _work(
     directory: Path, job: _Job, folder: EvaluationFolder, say: Say, advance: Advance | None
 ) -> Evaluation:
+    # Matplotlib takes a second to import, which only this needs.
     from ffpipe.pipeline.evaluation_files import write_files
 
     config, chosen = job.config, job.chosen

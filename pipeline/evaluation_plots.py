@@ -24,7 +24,9 @@ _FORMATS: dict[str, dict[str, Any]] = {
 
 
 def evaluation_plots(facts: Mapping[str, Any], rows: Sequence[Row], scored: Scored) -> dict[str, Figure]:
-    """Name -> figure of the headline level; curves are left out where one class is absent."""
+    """Name -> figure of the headline level; no curves where one class is absent, nothing where nothing was scored."""
+    if not len(scored.label):
+        return {}
     settings = facts["provenance"]["configuration"]
     label, score = scored.label, scored.score
     n_fake = int(label.sum())

@@ -146,7 +146,7 @@ def _notes(facts: Mapping[str, Any]) -> list[str]:
     draws = facts["provenance"]["configuration"]["replicates"]
     threshold = facts["threshold"]
     bar = (
-        f"{threshold:.4f}, chosen on validation videos of one face track"
+        f"{threshold:.4f}, the bar that validation set for a video of one face track"
         if threshold is not None
         else f"none ({facts['threshold_reason'] or 'validation is too small for one'})"
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ffpipe.pipeline.compare import Pair
 from ffpipe.pipeline.output import inert, say
 from ffpipe.pipeline.text_tables import figure_text
 from ffpipe.stages.evaluation import ALL, MEAN, METHOD, Row
+
+if TYPE_CHECKING:
+    from ffpipe.pipeline.compare import Pair
 
 #: The figures that fit on a line; all of them are in the files.
 _SHOWN = {"accuracy": "accuracy", "average_precision": "AP", "auc": "AUC"}

@@ -42,9 +42,10 @@ class Finished:
 
     def of_media(self) -> dict[str, Any]:
         """What the choice of media rests on."""
-        settings = self.facts["provenance"]["configuration"]
-        chosen = {key: value for key, value in settings.items() if key not in _FREE}
-        return {"data_digest": self.facts["data_digest"], **chosen}
+        return {
+            "data_digest": self.facts["data_digest"],
+            **_choice(self.facts["provenance"]["configuration"]),
+        }
 
     def sets(self) -> dict[str, frozenset[str]]:
         """Method -> the media that it is measured on."""
@@ -82,6 +83,11 @@ class _Member:
     subset: str | None
 
 
+def _choice(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that choose media, those not used left out: an earlier version may not have had them."""
+    return {key: value for key, value in settings.items() if key not in _FREE and value not in (None, [], ())}
+
+
 def load_finished(directory: Path) -> Finished:
     """The evaluation in a folder. Raises StorageError where it is none, or not finished."""
     path = directory / RESULT
@@ -100,14 +106,13 @@ def find_finished(run: Path, config: EvaluateConfig, digest: str) -> Finished | 
     """
     weights = run / checkpoint.WEIGHTS
     model_id = sha256_file(weights) if weights.is_file() else None
-    wanted = {key: value for key, value in config.resolved().items() if key not in _FREE}
+    wanted = {"data_digest": digest, **_choice(config.resolved())}
     found = []
     for path in sorted((run / EVALUATIONS).glob(f"*/{RESULT}")):
         done = load_finished(path.parent)
-        known = {**{key: None for key in wanted}, **done.of_media()}
         if (
             done.facts["model_id"] == model_id
-            and known == {"data_digest": digest, **wanted}
+            and done.of_media() == wanted
             and (path.parent / MEDIA).exists()
         ):
             found.append(done)

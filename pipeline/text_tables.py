@@ -13,7 +13,7 @@ Cell = str | int | Figure | None
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "|": r"\textbar{}", '"': r"\textquotedblright{}",
 }  # fmt: skip
 _MARKDOWN = {mark: f"\\{mark}" for mark in "\\`*_{}[]<>|#~&!"}
 

@@ -120,3 +120,4 @@ def test_one_class_has_no_curves() -> None:
     fakes = SCORED.at(np.flatnonzero(LABELS == 1).tolist())
     rows = table("video", fakes, {}, replicates=100, threshold=Bootstrap().threshold)
     assert set(evaluation_plots(FACTS, rows, fakes)) == {"reliability", "histogram"}
+    assert evaluation_plots(FACTS, rows, SCORED.at([])) == {}
