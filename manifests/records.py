@@ -257,6 +257,17 @@ class ScoreRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LogitRecord:
+    """One row of the logits table: a picture scored by an evaluation under way, `place` being its turn in it.
+
+    `logit` is fake minus real.
+    """
+
+    place: int
+    logit: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReportRow:
     """One row of the report: an input file, always exactly one, whatever happened to it."""
 

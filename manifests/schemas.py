@@ -22,6 +22,7 @@ from ffpipe.manifests.records import (
     SIDA_LENGTH,
     FaceRecord,
     Label,
+    LogitRecord,
     MediaRecord,
     ReportRow,
     ScoreRecord,
@@ -47,6 +48,7 @@ RECORD_TYPES: dict[str, type] = {
     "tracks": TrackRecord,
     "scores": ScoreRecord,
     "report": ReportRow,
+    "logits": LogitRecord,
 }
 
 _ARROW_TYPES: dict[str, dict[str, pa.DataType]] = {
@@ -120,6 +122,7 @@ _ARROW_TYPES: dict[str, dict[str, pa.DataType]] = {
         "worst_window_score": pa.float64(),
         "crops_accepted": pa.bool_(),
     },
+    "logits": {"place": pa.int64(), "logit": pa.float32()},
 }
 
 _ENUMS: dict[str, type[Enum]] = {"status": Status, "verdict": Verdict, "split": Split, "label": Label}
@@ -185,16 +188,20 @@ def check_file(path: Path, table: str) -> None:
     newer version of ffpipe, or does not have exactly the columns of `table`, where the last ones, those that
     were ADDED, may be absent.
     """
-    footer = _raw_footer(path)
-    if _names_extension_types(footer):
-        raise IntegrityError(
-            f"{path}: the file declares Arrow extension types, which ffpipe never writes; refused"
-        )
+    refuse_extensions(path)
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise IntegrityError(f"{path}: not a readable Parquet file: {error}") from error
     _check_schema(path, schema, table)
+
+
+def refuse_extensions(path: Path) -> None:
+    """Raise IntegrityError where a file is no Parquet file or names Arrow extension types; nothing is interpreted."""
+    if _names_extension_types(_raw_footer(path)):
+        raise IntegrityError(
+            f"{path}: the file declares Arrow extension types, which ffpipe never writes; refused"
+        )
 
 
 def _raw_footer(path: Path) -> bytes:

@@ -1,41 +1,41 @@
-"""The evaluate job: a stored dataset's split scored with a run's weights, in figures per method and overall.
+"""The evaluate job: a stored dataset's split scored with a run's weights, in figures of all of it and of its parts.
 
 The only job that reads a test split. Each opening of one is logged in the run's folder before a picture is read, and
 what the run or its teacher is known to have learned from, at any quality, is never measured as if it were new.
+An evaluation that was interrupted goes on where it was, and is one opening.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 
-from ffpipe.manifests.errors import StorageError
+import ffpipe
 from ffpipe.manifests.records import Split
-from ffpipe.manifests.shards import write_atomic
-from ffpipe.pipeline import provenance, tables
+from ffpipe.pipeline import provenance
 from ffpipe.pipeline.config import EvaluateConfig
-from ffpipe.pipeline.evaluation_media import ChosenMedia, check_crop, choose_split
-from ffpipe.pipeline.evaluation_scores import Scores, score_media
-from ffpipe.pipeline.openings import log_opening
+from ffpipe.pipeline.evaluation_media import EVERY, ChosenMedia, check_crop, choose_split
+from ffpipe.pipeline.evaluation_parts import EvaluationFolder
+from ffpipe.pipeline.evaluation_scores import IMAGE, VIDEO, Scores, score_media
+from ffpipe.pipeline.evaluation_verdicts import Outcome, outcomes, verdict_counts, without_score
+from ffpipe.pipeline.openings import log_opening, opening_of
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.overlap import check_overlap
 from ffpipe.pipeline.score import arithmetic_for
-from ffpipe.pipeline.stored_media import (
-    data_digest,
-)
+from ffpipe.pipeline.stored_media import data_digest
 from ffpipe.pipeline.weights import Weights, find_run
 from ffpipe.pipeline.workspace import Workspace
-from ffpipe.stages.evaluation import Row, comparisons, table
+from ffpipe.stages.aggregate import Thresholds
+from ffpipe.stages.breakdowns import media_parts, part_rows
+from ffpipe.stages.evaluation import ALL, MEAN, METHOD, Bootstrap, Row, comparisons, table
 from ffpipe.stages.infer import Scorer
-
-#: Folder in a run's folder with one folder an evaluation.
-EVALUATIONS = "evaluations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,57 @@ class Evaluation:
         return json.dumps({**self.facts, "rows": [asdict(row) for row in self.rows]}, indent=1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What an evaluation is of, once all that can be refused was checked."""
+
+    config: EvaluateConfig
+    weights: Weights
+    chosen: ChosenMedia
+    scorer: Scorer
+    accepted: bool
+
+    def depends(self) -> dict[str, Any]:
+        """All that single scores depend on."""
+        media = hashlib.sha256("\n".join(sorted(m.media_id for m in self.chosen.media)).encode())
+        return {
+            "ffpipe": ffpipe.__version__,
+            "model_id": self.weights.model_id,
+            "data_digest": data_digest([self.chosen.group]),
+            "media": media.hexdigest(),
+            "split": self.config.split,
+            "frames": self.config.frames_per_video,
+            "arithmetic": self.scorer.arithmetic.name,
+            "device": self.scorer.device.type,
+        }
+
+
 def evaluate(
     run: str, config: EvaluateConfig, workspace: Workspace, say: Say, advance: Advance | None = None
 ) -> Evaluation:
     """Score the pictures of a split with a run's weights, and write its figures into the run's folder.
 
     `run` is a model's folder, or `<model>/<run>` in the workspace. Raises UsageError (no such run or data, pictures
-    cut otherwise than in training, media that the run or its teacher was trained on), WeightsError, IntegrityError,
-    StorageError.
+    cut otherwise than in training, media that the run or its teacher was trained on, another evaluation of the same
+    at work), WeightsError, IntegrityError, StorageError.
     """
     directory = find_run(run, workspace)
+    job = _prepare(directory, config, workspace, say)
+    folder = EvaluationFolder.open(directory, f"{job.chosen.name}-{config.split}", job.depends())
+    with folder.lock():
+        try:
+            result = _work(directory, job, folder, say, advance)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            folder.forget()
+            raise
+        folder.finish()
+    say(f"figures: {result.directory}")
+    return result
+
+
+def _prepare(directory: Path, config: EvaluateConfig, workspace: Workspace, say: Say) -> _Job:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = Weights.load(directory, device)
     chosen = choose_split(workspace, config.data, config.split, config.quality)
@@ -70,55 +111,48 @@ def evaluate(
     for note in chosen.notes:
         say(note)
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
-    folder = _new_folder(directory, f"{chosen.name}-{config.split}")
-    try:
-        facts = _facts(config, weights, chosen, folder, device, arithmetic.name, accepted)
-        if config.split in (Split.TEST, "all"):
-            facts["opening"] = _open(directory, chosen, facts, say)
-        scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)
-        scores = score_media(chosen.group, chosen.labelled(), scorer, config.frames_per_video, advance)
-        facts["untracked"] = scores.untracked
-        if scores.untracked:
-            say(f"{scores.untracked} videos have no score: no face was seen in frames enough")
-        rows = _rows(scores, chosen, config)
-        result = Evaluation(folder, rows, facts)
-        _write(result, scores, chosen)
-    except BaseException:
-        _forget(folder)
-        raise
-    say(f"figures: {folder}")
+    scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)
+    return _Job(config, weights, chosen, scorer, accepted)
+
+
+def _work(
+    directory: Path, job: _Job, folder: EvaluationFolder, say: Say, advance: Advance | None
+) -> Evaluation:
+    # Matplotlib takes a second to import, which only this needs.
+    from ffpipe.pipeline.evaluation_files import write_files
+
+    config, chosen = job.config, job.chosen
+    facts = _facts(job, folder.path)
+    if folder.resumed:
+        folder.parts.group.sweep()
+        say(f"goes on with what an interrupted evaluation has scored: {folder.path}")
+    if config.split in (Split.TEST, EVERY):
+        facts["opening"] = _open(directory, chosen.name, facts, folder.id, say)
+    scores = score_media(
+        chosen.group, chosen.labelled(), job.scorer, config.frames_per_video, advance, folder.parts
+    )
+    found = outcomes(scores, chosen.everything, job.weights.thresholds)
+    facts |= {
+        "headline": scores.headline,
+        "untracked": scores.untracked,
+        "verdicts": verdict_counts(chosen.everything, found),
+    }
+    if scores.untracked:
+        say(f"{scores.untracked} videos have no score: no face was seen in frames enough")
+    rows = _rows(scores, chosen, found, _bootstrap(config, job.weights.thresholds))
+    result = Evaluation(folder.path, rows, facts)
+    write_files(result, scores, chosen.everything, found)
     return result
 
 
-def _new_folder(run: Path, name: str) -> Path:
-    parent = run / EVALUATIONS
-    try:
-        parent.mkdir(exist_ok=True)
-        number = 1
-        while (folder := parent / f"{name}-{number:03d}").exists():
-            number += 1
-        folder.mkdir()
-    except OSError as error:
-        raise StorageError(f"cannot write to {parent}: {error.strerror or error}") from error
-    return folder
+def _bootstrap(config: EvaluateConfig, thresholds: Thresholds) -> Bootstrap:
+    return Bootstrap(config.replicates, config.seed, thresholds.threshold if thresholds.usable else None)
 
 
-def _forget(folder: Path) -> None:
-    """Remove what an evaluation that did not end has written."""
-    for path in folder.iterdir():
-        path.unlink(missing_ok=True)
-    folder.rmdir()
-
-
-def _facts(
-    config: EvaluateConfig,
-    weights: Weights,
-    chosen: ChosenMedia,
-    folder: Path,
-    device: str,
-    arithmetic: str,
-    accepted: bool,
-) -> dict[str, Any]:
+def _facts(job: _Job, folder: Path) -> dict[str, Any]:
+    config, weights, chosen = job.config, job.weights, job.chosen
+    device = job.scorer.device.type
+    thresholds = weights.thresholds
     return {
         "run": str(weights.loaded.directory),
         "detector": weights.loaded.config["detector"],
@@ -127,42 +161,61 @@ def _facts(
         "data": chosen.name,
         "data_digest": data_digest([chosen.group]),
         "split": config.split,
+        "threshold": thresholds.threshold if thresholds.usable else None,
+        "threshold_reason": thresholds.reason,
         "unscored": dict(chosen.unscored),
         "notes": chosen.notes,
         "provenance": provenance.collect(
             config.resolved(),
             model_id=weights.model_id,
-            crops_accepted=accepted,
+            crops_accepted=job.accepted,
             fit=weights.crop.fit,
-            arithmetic=arithmetic,
+            arithmetic=job.scorer.arithmetic.name,
             device=torch.cuda.get_device_name() if device == "cuda" else device,
             seed=config.seed,
         ),
     }
 
 
-def _open(run: Path, chosen: ChosenMedia, facts: dict[str, Any], say: Say) -> int:
-    logged = {key: facts[key] for key in ("data_digest", "split", "model_id", "evaluation")}
-    logged["time"] = datetime.now(UTC).isoformat(timespec="seconds")
-    number = log_opening(run, chosen.name, logged)
-    say(f"opening {number} of the test split of {chosen.name} by this run")
+def _open(run: Path, data: str, facts: dict[str, Any], evaluation_id: str, say: Say) -> int:
+    """The number of this opening of the test split, which is logged unless it was before an interruption."""
+    number = opening_of(run, evaluation_id)
+    if number is None:
+        logged = {key: facts[key] for key in ("data_digest", "split", "model_id", "evaluation")}
+        logged |= {"evaluation_id": evaluation_id, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+        number = log_opening(run, data, logged)
+    say(f"opening {number} of the test split of {data} by this run")
     return number
 
 
-def _rows(scores: Scores, chosen: ChosenMedia, config: EvaluateConfig) -> list[Row]:
-    sets = comparisons(chosen.media)
-    return [
-        row
-        for level, scored in scores.levels.items()
-        for row in table(level, scored, sets, replicates=config.replicates, seed=config.seed)
-    ]
+def _rows(scores: Scores, chosen: ChosenMedia, found: dict[str, Outcome], how: Bootstrap) -> list[Row]:
+    """The rows of every level; at the headline's, each with how many of its media have no score."""
+    everything = chosen.everything
+    sets, parts = comparisons(everything), media_parts(everything)
+    lacking = without_score(found)
+    whole = frozenset(m.media_id for m in everything)
+    members = {ALL: whole, **sets}
+    named = {(kind, name): ids for kind, of in parts.items() for name, ids in of.items()}
+    rows: list[Row] = []
+    for level, scored in scores.levels.items():
+        found_rows: Sequence[Row] = [
+            *table(level, scored, sets, replicates=how.replicates, seed=how.seed, threshold=how.threshold),
+            *part_rows(level, scored, parts, how),
+        ]
+        if level in (VIDEO, IMAGE):
+            found_rows = [_counted(row, members, named, lacking) for row in found_rows]
+        rows.extend(found_rows)
+    return rows
 
 
-def _write(result: Evaluation, scores: Scores, chosen: ChosenMedia) -> None:
-    """The figures as CSV and JSON, and every single score, so that runs can be compared picture by picture."""
-    origin = result.facts["provenance"]
-    figures = pa.Table.from_pylist([row.flat() for row in result.rows])
-    tables.write_table(result.directory / "figures.csv", tables.with_provenance(figures, origin))
-    single = scores.table(chosen.media)
-    tables.write_table(result.directory / "scores.parquet", tables.with_provenance(single, origin))
-    write_atomic(result.directory / "evaluation.json", result.to_json().encode())
+def _counted(
+    row: Row,
+    members: dict[str, frozenset[str]],
+    named: dict[tuple[str, str], frozenset[str]],
+    lacking: frozenset[str],
+) -> Row:
+    """The row with how many of its media have no score; a mean, or a size of face, has no such media."""
+    ids = named.get((row.kind, row.name))
+    if ids is None and row.kind == METHOD and row.name != MEAN:
+        ids = members.get(row.name)
+    return row if ids is None else replace(row, unscored=len(ids & lacking))

@@ -18,16 +18,29 @@ from ffpipe.pipeline.stored_media import crop_settings, of_quality, parts_of, st
 from ffpipe.pipeline.weights import Weights
 from ffpipe.pipeline.workspace import Workspace
 
+#: Takes every split, or every quality.
+EVERY = "all"
+
 
 @dataclass(frozen=True, slots=True)
 class ChosenMedia:
-    """The media of a split, as rows of the media table; `unscored` counts those without a picture, by status."""
+    """The media of a split, as rows of the media table: those with pictures, and those `without` one to score."""
 
     name: str
     group: ShardGroup
     media: list[MediaRecord]
-    unscored: Counter[str]
+    without: list[MediaRecord]
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def everything(self) -> list[MediaRecord]:
+        """Every medium of the split, whatever became of it."""
+        return [*self.media, *self.without]
+
+    @property
+    def unscored(self) -> Counter[str]:
+        """How many media have no picture to score, by status."""
+        return Counter(m.status.value for m in self.without)
 
     def labelled(self) -> dict[str, Labelled]:
         """What scoring needs of each medium, with groups joined by content."""
@@ -48,7 +61,7 @@ class ChosenMedia:
 
 
 def choose_split(workspace: Workspace, data: str, split: str, quality: str | None) -> ChosenMedia:
-    """The labelled media of a dataset's split (`all` takes every one) at one quality.
+    """The labelled media of a dataset's split at one quality; `all` takes every split, or every quality.
 
     Raises UsageError (no such dataset, several qualities and none chosen, nothing with a picture), StorageError and
     IntegrityError.
@@ -61,16 +74,16 @@ def choose_split(workspace: Workspace, data: str, split: str, quality: str | Non
     group = workspace.dataset(data)
     notes: list[str] = []
     media = [m for m in from_table(group.read("media"), MediaRecord) if m.label is not None]
-    media = without_conflicts(of_quality(media, quality, notes), notes)
-    if split != "all":
+    media = media if quality == EVERY else of_quality(media, quality, notes)
+    media = without_conflicts(media, notes)
+    if split != EVERY:
         # A copy in several splits counts for the one that learns least from it.
         parts = parts_of(media)
         media = [m for m in media if parts[m.media_id] == (m.split or Split.TRAIN) == split]
     scored = [m for m in media if m.faces]
     if not scored:
         raise UsageError(f"--split {split}: {data} has no labelled media with pictures in it")
-    unscored = Counter(m.status.value for m in media if not m.faces)
-    return ChosenMedia(data, group, scored, unscored, notes)
+    return ChosenMedia(data, group, scored, [m for m in media if not m.faces], notes)
 
 
 def check_crop(chosen: ChosenMedia, weights: Weights, accept_crops: bool) -> bool:

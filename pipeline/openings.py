@@ -39,3 +39,9 @@ def read_openings(run: Path) -> list[dict[str, Any]]:
         return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError, TypeError) as error:
         raise StorageError(f"{path}: damaged: {error}") from error
+
+
+def opening_of(run: Path, evaluation_id: str) -> int | None:
+    """The number of the opening that an evaluation has logged; None where it has not yet."""
+    found = [o for o in read_openings(run) if o.get("evaluation_id") == evaluation_id]
+    return int(found[-1]["opening"]) if found else None

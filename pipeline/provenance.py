@@ -17,7 +17,7 @@ import ffpipe
 
 _LIBRARIES = (
     "torch", "torchvision", "timm", "numpy", "scipy", "pandas", "pyarrow", "ray", "av",
-    "opencv-python", "decord", "facenet-pytorch", "dlib-bin", "safetensors",
+    "opencv-python", "decord", "facenet-pytorch", "dlib-bin", "safetensors", "matplotlib",
 )  # fmt: skip
 
 

@@ -12,9 +12,17 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from ffpipe.manifests.records import TrackRecord
 from ffpipe.pipeline.batches import EvalBatches
 from ffpipe.pipeline.faces import FaceTable, Rows, largest_per_frame
-from ffpipe.stages.aggregate import Rule, Thresholds, choose_thresholds, score_tracks, video_score
+from ffpipe.stages.aggregate import (
+    Rule,
+    Thresholds,
+    VideoScore,
+    choose_thresholds,
+    score_tracks,
+    video_score,
+)
 from ffpipe.stages.arithmetic import REFERENCE, Arithmetic
 from ffpipe.stages.infer import probability
 from ffpipe.stages.metrics import auc
@@ -24,13 +32,23 @@ Logits = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class VideoResult:
-    """A validation video and its score; score is None where no track had enough frames."""
+    """A video with its tracks, and its score by the rule of scoring."""
 
     media_id: str
     group: str
     label: int
-    score: float | None
-    tracks: int
+    video: VideoScore
+    all_tracks: tuple[TrackRecord, ...]
+
+    @property
+    def score(self) -> float | None:
+        """The score of its worst track; None where no track had enough frames."""
+        return self.video.score
+
+    @property
+    def tracks(self) -> int:
+        """How many tracks had enough frames."""
+        return self.video.n_eligible
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +111,7 @@ def _video(table: FaceTable, rows: Rows, scores: Logits, rule: Rule) -> VideoRes
     ids, pts = table.track[rows].tolist(), table.pts[rows].tolist()
     tracks = score_tracks(ids, pts, scores.tolist(), name, rule, frames)
     video = video_score(tracks, rule, frames)
-    return VideoResult(name, group, int(table.label[rows[0]]), video.score, video.n_eligible)
+    return VideoResult(name, group, int(table.label[rows[0]]), video, tuple(tracks))
 
 
 def _auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float | None:

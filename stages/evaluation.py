@@ -1,4 +1,4 @@
-"""A test set's figures: of all of it, and of each forgery method against the reals of the method's own subset.
+"""A test set's figures: of all of it, of each forgery method against the reals of its own subset, and of other parts.
 
 A generator's fakes are compared with the real pictures that came with them, never with those of another generator:
 those differ in content, size and compression, which a detector would learn to tell apart. Where a dataset has no
@@ -12,41 +12,71 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ffpipe.manifests.records import Label, MediaRecord
-from ffpipe.stages.metrics import REPLICATES, Interval, evaluate, undefined_reason
+from ffpipe.manifests.records import Label
+from ffpipe.stages.metrics import REPLICATES, Interval, evaluate
+from ffpipe.stages.sample import undefined_reason
 
-#: The figures of a table's row, by their names in `metrics.METRICS`.
-FIGURES = ("accuracy", "average_precision", "auc")
+#: The figure that is accuracy at the threshold which validation chose; `accuracy` is at a score of 0.5.
+AT_THRESHOLD = "accuracy_at_threshold"
+#: The figures of a table's row, by their names in `metrics.METRICS`, and AT_THRESHOLD.
+FIGURES = (
+    "auc", "eer", "average_precision", "accuracy", AT_THRESHOLD, "tpr_at_1_fpr", "log_loss", "brier", "ece", "cllr",
+    "cllr_min",
+)  # fmt: skip
 #: Names of the rows that are of no single method.
 ALL, MEAN = "all", "mean"
+#: Kinds of rows: what the media of a row have in common.
+METHOD, DATASET, QUALITY, FACE_SIZE = "method", "dataset", "quality", "face size"
 #: What is said of the row of all where sets have reals of their own.
 MIXED = "measures the fakes of a set against the reals of other sets as well; the sets' rows do not"
 #: What a fake is called whose method is not known.
 UNNAMED = "fake"
 
 
+class Member(Protocol):
+    """What a medium is compared by; rows of the media table have it."""
+
+    @property
+    def media_id(self) -> str: ...  # noqa: D102
+    @property
+    def label(self) -> Label | None: ...  # noqa: D102
+    @property
+    def method(self) -> str | None: ...  # noqa: D102
+    @property
+    def subset(self) -> str | None: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What was scored at one level: an image, a frame or a video each. medium has one id an item, group one name."""
+    """What was scored at one level: an image, a frame, a track or a video each.
+
+    medium has one id an item, group one name. side is of the crop in pixels of the original picture, of a track or
+    video the median over its frames; empty where it is not known.
+    """
 
     label: NDArray[np.int8]
     score: NDArray[np.float64]
     medium: Sequence[str]
     group: Sequence[str]
+    side: Sequence[float] = ()
 
     def of(self, media: AbstractSet[str]) -> Scored:
         """The items of some media."""
-        places = [place for place, medium in enumerate(self.medium) if medium in media]
+        return self.at([place for place, medium in enumerate(self.medium) if medium in media])
+
+    def at(self, places: Sequence[int]) -> Scored:
+        """The items at some places."""
         return Scored(
             self.label[places],
             self.score[places],
             [self.medium[place] for place in places],
             [self.group[place] for place in places],
+            [self.side[place] for place in places] if self.side else (),
         )
 
 
@@ -61,10 +91,11 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table. `name` is ALL, a method, or MEAN, which has no counts of its own.
+    """A row of the table. `name` is ALL, a method, MEAN (which has no counts of its own), or a part of another `kind`.
 
     reason: why figures are undefined, or what a mean leaves out. interval_reason: why there are no intervals. note:
-    what keeps figures from being a fair comparison.
+    what keeps figures from being a fair comparison. unscored: media of the set that have no score at this level, for
+    want of a picture or of frames; None where they were not counted.
     """
 
     level: str
@@ -76,11 +107,13 @@ class Row:
     reason: str | None = None
     interval_reason: str | None = None
     note: str | None = None
+    kind: str = METHOD
+    unscored: int | None = None
 
     def flat(self) -> dict[str, Any]:
         """The row with a column a number, `<figure>`, `<figure>_low` and `<figure>_high`."""
-        cells: dict[str, Any] = {"level": self.level, "set": self.name}
-        cells |= {"real": self.n_real, "fake": self.n_fake, "groups": self.groups}
+        cells: dict[str, Any] = {"level": self.level, "kind": self.kind, "set": self.name}
+        cells |= {"real": self.n_real, "fake": self.n_fake, "groups": self.groups, "unscored": self.unscored}
         for name, figure in self.figures.items():
             cells |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
         return cells | {
@@ -90,7 +123,16 @@ class Row:
         }
 
 
-def comparisons(media: Iterable[MediaRecord]) -> dict[str, frozenset[str]]:
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How intervals are drawn, and the score above which validation calls a medium fake (None: it chose none)."""
+
+    replicates: int = REPLICATES
+    seed: int = 0
+    threshold: float | None = None
+
+
+def comparisons(media: Iterable[Member]) -> dict[str, frozenset[str]]:
     """Method -> ids of the media to compare: its fakes, and the reals of the same subset.
 
     Media are rows of the media table, in which a content may stand several times: it then belongs to several sets.
@@ -116,13 +158,16 @@ def table(
     *,
     replicates: int = REPLICATES,
     seed: int = 0,
+    threshold: float | None = None,
 ) -> list[Row]:
-    """The rows of one level: all, each set, and with two sets or more their mean. Accuracy is at a score of 0.5.
+    """The rows of one level: all, each set, and with two sets or more their mean.
 
-    Raises ValueError where a score is no number or not in [0, 1].
+    `accuracy` is at a score of 0.5, AT_THRESHOLD at `threshold`, where there is one. Raises ValueError where a score is
+    no number or not in [0, 1].
     """
-    rows = [replace(_row(level, ALL, scored, replicates, seed), note=_note(scored, sets))]
-    parts = [_row(level, name, scored.of(media), replicates, seed) for name, media in sets.items()]
+    how = Bootstrap(replicates, seed, threshold)
+    rows = [replace(part_row(level, ALL, scored, how), note=_note(scored, sets))]
+    parts = [part_row(level, name, scored.of(media), how) for name, media in sets.items()]
     return [*rows, *parts, *([_mean(level, parts)] if len(parts) > 1 else [])]
 
 
@@ -132,20 +177,30 @@ def _note(scored: Scored, sets: Mapping[str, AbstractSet[str]]) -> str | None:
     return MIXED if len({frozenset(real & media) for media in sets.values()}) > 1 else None
 
 
-def _row(level: str, name: str, scored: Scored, replicates: int, seed: int) -> Row:
-    results = evaluate(
-        scored.label, scored.score, scored.group, names=FIGURES, replicates=replicates, seed=seed
-    )
-    first = results[FIGURES[0]]
+def part_row(level: str, name: str, scored: Scored, how: Bootstrap, kind: str = METHOD) -> Row:
+    """The row of some items. Every figure is drawn from the same resamples of source groups."""
+    drawn = {"replicates": how.replicates, "seed": how.seed}
+    plain = [figure for figure in FIGURES if figure != AT_THRESHOLD]
+    results = evaluate(scored.label, scored.score, scored.group, names=plain, **drawn)
+    first = results[plain[0]]
+    found = {key: _figure(result.value, result.interval) for key, result in results.items()}
+    if how.threshold is not None:
+        # A verdict is given above the threshold, a metric calls fake what reaches it.
+        above = float(np.nextafter(how.threshold, np.inf))
+        at = evaluate(scored.label, scored.score, scored.group, names=["accuracy"], threshold=above, **drawn)[
+            "accuracy"
+        ]
+        found[AT_THRESHOLD] = _figure(at.value, at.interval)
     return Row(
         level,
         name,
-        {key: _figure(result.value, result.interval) for key, result in results.items()},
+        {key: found.get(key, Figure(None)) for key in FIGURES},
         first.n_real,
         first.n_fake,
         len(set(scored.group)),
         undefined_reason(scored.label),
         next((r.interval.reason for r in results.values() if r.interval.reason), None),
+        kind=kind,
     )
 
 

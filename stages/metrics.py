@@ -1,95 +1,28 @@
 """How well scores separate fake from real: figures and their intervals.
 
 Labels are 0 real and 1 fake; a score is higher the more fake; "called fake" means score >= threshold. A metric is
-called with labels and scores: `auc(labels, scores)`. Its formula is written once, for many weightings of the same
-media, (B, n) weights giving B figures, which is how the bootstrap resamples without a loop. To add a metric, write
-its formula as a function of a `Sample` under `@Metric`, and name it in `METRICS`.
+called with labels and scores: `auc(labels, scores)`. To add one, write its formula as a function of a `Sample` under
+`@Metric`, and name it in `METRICS`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, update_wrapper
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from ffpipe.stages.calibration_metrics import cllr, cllr_min, ece
+from ffpipe.stages.sample import LOG_FLOOR, Floats, Metric, Sample, checked, undefined_reason
 
-#: Probabilities are kept this far from 0 and 1 in the logarithm, as scikit-learn does for float64.
-LOG_FLOOR = float(np.finfo(np.float64).eps)
 REPLICATES = 2000
 LEVEL = 0.95
 #: Bound on the cells of a (B, n) array of weights, about 32 MB.
 _CELLS = 4_000_000
 #: Rates are ratios of counts; rounding must not put 1/100 above a limit of 0.01.
 _SLACK = 1e-12
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Labels (n,), scores (n,) and B weightings (B, n) of n media, with the threshold of the decision.
-
-    A metric that the sample leaves undefined, such as the AUC of one class, is NaN in that weighting.
-    """
-
-    labels: Floats
-    scores: Floats
-    weights: Floats
-    threshold: float = 0.5
-
-    @cached_property
-    def _steps(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Order by falling score, and the last place of each distinct score in it."""
-        order = np.argsort(-self.scores, kind="stable")
-        falling = self.scores[order]
-        return order, np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
-
-    @cached_property
-    def counts(self) -> tuple[Floats, Floats]:
-        """Weighted hits and false alarms, each (B, T + 1), at T falling thresholds after "none called fake"."""
-        order, last = self._steps
-        weights = self.weights[:, order]
-        fake = self.labels[order]
-
-        def running(part: Floats) -> Floats:
-            return np.pad(np.cumsum(part, axis=1)[:, last], ((0, 0), (1, 0)))
-
-        return running(weights * fake), running(weights * (1 - fake))
-
-    @cached_property
-    def rates(self) -> tuple[Floats, Floats]:
-        """True and false positive rates, each (B, T + 1); NaN where their class has no weight."""
-        hits, alarms = self.counts
-        with np.errstate(invalid="ignore"):
-            return hits / hits[:, -1:], alarms / alarms[:, -1:]
-
-    def mean(self, values: Floats) -> Floats:
-        """Weighted mean (B,) of one value a medium (n,); NaN where there is no weight."""
-        with np.errstate(invalid="ignore"):
-            return np.asarray(self.weights @ values / self.weights.sum(axis=1))
-
-
-class Metric:
-    """A formula over a `Sample`, callable with labels and scores."""
-
-    def __init__(self, formula: Callable[[Sample], Floats]) -> None:
-        self.of = formula
-        update_wrapper(self, formula)
-
-    def __call__(self, labels: npt.ArrayLike, scores: npt.ArrayLike, *, threshold: float = 0.5) -> float:
-        """The figure of n media; NaN where they leave it undefined (see `undefined_reason`).
-
-        Raises:
-            ValueError: a score is NaN or infinite, a label is neither 0 nor 1, lengths differ, or a metric of
-                probabilities is asked of scores outside [0, 1].
-        """
-        truth, values = checked(labels, scores)
-        if not truth.size:
-            return math.nan
-        return float(self.of(Sample(truth, values, np.ones((1, truth.size)), threshold))[0])
 
 
 @Metric
@@ -129,7 +62,7 @@ def accuracy(sample: Sample) -> Floats:
 @Metric
 def log_loss(sample: Sample) -> Floats:
     """Mean of -log of the probability given to the truth, in nats. Scores must be probabilities."""
-    probability = _probabilities(sample)
+    probability = sample.probabilities
     truth = np.where(sample.labels == 1, probability, 1 - probability)
     return sample.mean(-np.log(np.clip(truth, LOG_FLOOR, 1 - LOG_FLOOR)))
 
@@ -137,7 +70,7 @@ def log_loss(sample: Sample) -> Floats:
 @Metric
 def brier(sample: Sample) -> Floats:
     """Mean squared difference of probability and label. Scores must be probabilities."""
-    return sample.mean((_probabilities(sample) - sample.labels) ** 2)
+    return sample.mean((sample.probabilities - sample.labels) ** 2)
 
 
 @Metric
@@ -159,35 +92,10 @@ METRICS: dict[str, Metric] = {
     "log_loss": log_loss,
     "brier": brier,
     "tpr_at_1_fpr": tpr_at_1_fpr,
+    "ece": ece,
+    "cllr": cllr,
+    "cllr_min": cllr_min,
 }
-
-
-def undefined_reason(labels: npt.ArrayLike) -> str | None:
-    """Why AUC, EER, AP and TPR are undefined of these labels; None where they are defined."""
-    truth = np.asarray(labels)
-    if not truth.size:
-        return "no media"
-    return None if np.unique(truth).size > 1 else f"all media are {'fake' if truth.flat[0] else 'real'}"
-
-
-def checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Labels and scores as float64 (n,). Raises ValueError as `Metric`."""
-    truth = np.asarray(labels, dtype=np.float64)
-    values = np.asarray(scores, dtype=np.float64)
-    if truth.ndim != 1 or truth.shape != values.shape:
-        raise ValueError(f"labels {truth.shape} and scores {values.shape} must be two lists of one length")
-    if wrong := int((~np.isfinite(values)).sum()):
-        first = int(np.argmin(np.isfinite(values)))
-        raise ValueError(f"{wrong} of {values.size} scores are NaN or infinite, first at {first}")
-    if not np.isin(truth, (0, 1)).all():
-        raise ValueError("labels must be 0 (real) or 1 (fake), none unknown")
-    return truth, values
-
-
-def _probabilities(sample: Sample) -> Floats:
-    if sample.scores.min() < 0 or sample.scores.max() > 1:
-        raise ValueError("this metric needs probabilities in [0, 1], not logits")
-    return sample.scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,27 +203,64 @@ def _bootstrap(
     replicates: int,
     seed: int,
 ) -> list[Interval]:
-    truth, values = checked(labels, scores)
+    truth, _ = checked(labels, scores)
     if len(groups) != truth.size:
         raise ValueError(f"{len(groups)} groups for {truth.size} media")
-    number = {group: k for k, group in enumerate(sorted(set(groups)))}
+    clusters = len(set(groups))
     reason = undefined_reason(truth) or too_few_groups(truth, groups)
     if reason is not None:
-        return [Interval(None, None, len(number), reason)] * len(metrics)
+        return [Interval(None, None, clusters, reason)] * len(metrics)
+    drawn = figures_of_draws(
+        metrics, labels, scores, groups, threshold=threshold, replicates=replicates, seed=seed
+    )
+    return [percentile_interval(figures, clusters) for figures in drawn]
+
+
+def figures_of_draws(
+    metrics: Sequence[Metric],
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    groups: Sequence[str],
+    *,
+    threshold: float = 0.5,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> list[Floats]:
+    """Each metric (replicates,) in the draws of `resamples`; NaN where a draw leaves it undefined."""
+    drawn: list[list[Floats]] = [[] for _ in metrics]
+    for sample in resamples(labels, scores, groups, threshold=threshold, replicates=replicates, seed=seed):
+        for metric, parts in zip(metrics, drawn, strict=True):
+            parts.append(metric.of(sample))
+    return [np.concatenate(parts) for parts in drawn]
+
+
+def resamples(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    groups: Sequence[str],
+    *,
+    threshold: float = 0.5,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Iterator[Sample]:
+    """Draws of whole groups with replacement, many to a sample, so that memory is bounded.
+
+    Media of the same groups in the same order get the same draws, whatever their scores: that pairs two models.
+    Raises ValueError as `Metric`.
+    """
+    truth, values = checked(labels, scores)
+    number = {group: k for k, group in enumerate(sorted(set(groups)))}
     member = np.array([number[group] for group in groups])
     random = np.random.default_rng(seed)
     chances = np.full(len(number), 1 / len(number))
     rows = max(1, _CELLS // truth.size)
-    drawn: list[list[Floats]] = [[] for _ in metrics]
     for start in range(0, replicates, rows):
         times = random.multinomial(len(number), chances, size=min(rows, replicates - start))
-        sample = Sample(truth, values, times[:, member].astype(np.float64), threshold)
-        for metric, parts in zip(metrics, drawn, strict=True):
-            parts.append(metric.of(sample))
-    return [_interval(np.concatenate(parts), len(number)) for parts in drawn]
+        yield Sample(truth, values, times[:, member].astype(np.float64), threshold)
 
 
-def _interval(drawn: Floats, clusters: int) -> Interval:
+def percentile_interval(drawn: Floats, clusters: int) -> Interval:
+    """The middle 95% of a figure's draws; none where half of them or more are NaN."""
     used = drawn[~np.isnan(drawn)]
     if used.size * 2 <= drawn.size:
         return Interval(None, None, clusters, "most draws of source groups hold one class only")

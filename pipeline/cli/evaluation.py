@@ -1,4 +1,4 @@
-"""Commands that measure trained detectors: evaluate, robustness."""
+"""Commands that measure trained detectors: evaluate, compare, robustness."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from ffpipe.pipeline.cli.common import CONSOLE, JsonOption, WorkspaceOption, app, say
 from ffpipe.pipeline.cli.options import configured
-from ffpipe.pipeline.config import EvaluateConfig, RobustnessConfig
+from ffpipe.pipeline.config import CompareConfig, EvaluateConfig, RobustnessConfig
 from ffpipe.pipeline.output import Progress
 from ffpipe.pipeline.workspace import Workspace
 
@@ -23,11 +23,13 @@ def evaluate(
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> int:
-    """Measure a trained model on a dataset: accuracy at 0.5, AP and AUC, overall and per method or generator.
+    """Measure a trained model on a dataset: AUC, EER, AP, accuracy, calibration, each with a 95% interval.
 
-    Reads what extract stored. Every opening of a test split is counted and logged in the run's folder.
+    Overall, per method or generator, quality and size of face, at the level of videos, tracks and frames; tables and
+    plots are written into the run's folder. Every opening of a test split is counted and logged there.
     """
     from ffpipe.pipeline import evaluate as job
+    from ffpipe.pipeline.evaluation_tables import headline_line
     from ffpipe.pipeline.figures_text import print_figures
 
     with Progress("evaluate", "pictures", console=CONSOLE) as advance:
@@ -36,6 +38,37 @@ def evaluate(
         typer.echo(result.to_json())
     else:
         print_figures(result.rows, CONSOLE)
+        say(headline_line(result.facts, result.rows))
+    return 0
+
+
+@app.command()
+@configured(CompareConfig)
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Two or more: model folders, MODEL/RUN in the workspace, or folders of evaluations.",
+            metavar="RUN_A RUN_B",
+        ),
+    ],
+    settings: CompareConfig,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Compare trained models on the same media: differences with intervals and p-values, each against the first.
+
+    Runs that were not evaluated on the split yet are, which counts as an opening of a test split.
+    """
+    from ffpipe.pipeline import compare as job
+    from ffpipe.pipeline.figures_text import print_pairs
+
+    with Progress("evaluate", "pictures", console=CONSOLE) as advance:
+        result = job.compare(runs, settings, Workspace.find(workspace), say, advance)
+    if json_output:
+        typer.echo(result.to_json())
+    else:
+        print_pairs(result.pairs, CONSOLE)
     return 0
 
 

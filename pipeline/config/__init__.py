@@ -5,11 +5,12 @@ from ffpipe.pipeline.config.degrade import DegradeConfig
 from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConfig
 from ffpipe.pipeline.config.preview import PreviewConfig
 from ffpipe.pipeline.config.robustness import RobustnessConfig
-from ffpipe.pipeline.config.trained import EvaluateConfig, ExportConfig
+from ffpipe.pipeline.config.trained import CompareConfig, EvaluateConfig, ExportConfig
 from ffpipe.pipeline.config.training import TrainConfig
 
 __all__ = [
     "ArithmeticName",
+    "CompareConfig",
     "DegradeConfig",
     "EngineName",
     "EvaluateConfig",

@@ -16,7 +16,9 @@ class EvaluateConfig(JobConfig):
     split: Literal["train", "val", "test", "all"] = Field(
         default="test", description="Part of the dataset; each opening of the test split is logged."
     )
-    quality: str | None = Field(default=None, description="Use only this quality (c0, c23, c40).")
+    quality: str | None = Field(
+        default=None, description="Use only this quality (c0, c23, c40); all: every one, with a row each."
+    )
     frames_per_video: int | None = Field(
         default=None,
         ge=1,
@@ -29,6 +31,10 @@ class EvaluateConfig(JobConfig):
     accept_crops: bool = Field(
         default=False, description="Score pictures that were cut with other settings than the weights'."
     )
+
+
+class CompareConfig(EvaluateConfig):
+    """Settings of `ffpipe compare`: those under which every run is measured."""
 
 
 class ExportConfig(JobConfig):

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure as Plot
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import tables
-from ffpipe.pipeline.figures_text import figure_text
 from ffpipe.pipeline.robustness import plots
+from ffpipe.pipeline.text_tables import figure_text
 from ffpipe.stages.perturb import KINDS
 from ffpipe.stages.robustness import FIGURES, Control, Point
 

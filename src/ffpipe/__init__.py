@@ -5,7 +5,8 @@ import ffpipe
 ffpipe.extract("FF++/")
 ffpipe.train(model="sfcl-hcmf")
 report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
-figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # accuracy, AP and AUC of the test split
+figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # AUC, EER, AP, … of the test split
+ffpipe.compare(["sida-linear/quick-001", "sfcl-hcmf/paper-001"], "FF++")
 ffpipe.robustness("sfcl-hcmf/paper-001", "FF++")  # the same under damage, and controls
 ffpipe.degrade("FF++/", "FF++/", crf=[23, 40])  # the qualities that lack
 ffpipe.export("sfcl-hcmf/paper-001", out="net.onnx")
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas
 
+    from ffpipe.pipeline.compare import Comparison
     from ffpipe.pipeline.degrade.job import DegradeResult
     from ffpipe.pipeline.evaluate import Evaluation
     from ffpipe.pipeline.export import ExportResult
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
+    "compare",
     "degrade",
     "evaluate",
     "export",
@@ -136,6 +139,20 @@ def robustness(run: StrPath, data: str, *, workspace: StrPath | None = None, **s
     from ffpipe.pipeline.robustness.job import robustness as job
 
     return job(str(run), RobustnessConfig.build({"data": data, **settings}), _workspace(workspace), _say)
+
+
+def compare(
+    runs: Sequence[StrPath], data: str, *, workspace: StrPath | None = None, **settings: Any
+) -> Comparison:
+    """Compare runs (or folders of evaluations) with the first on a dataset; `settings` are those of `ffpipe compare`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.compare import compare as job
+    from ffpipe.pipeline.config import CompareConfig
+
+    config = CompareConfig.build({"data": data, **settings})
+    return job([str(run) for run in runs], config, _workspace(workspace), _say)
 
 
 def export(

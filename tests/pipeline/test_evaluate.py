@@ -14,16 +14,19 @@ import pytest
 from rich.console import Console
 from training_faces import TinyNetwork, media_record, write_dataset
 
-from ffpipe.manifests.errors import StorageError, UsageError, WeightsError
+from ffpipe.manifests.errors import LockedError, StorageError, UsageError, WeightsError
 from ffpipe.manifests.records import Label, Split, Status
 from ffpipe.manifests.schemas import to_table
+from ffpipe.manifests.shards import ShardGroup
 from ffpipe.models import checkpoint, registry
 from ffpipe.models.detector import Detector, DetectorSpec
 from ffpipe.pipeline import cli, output, tables
 from ffpipe.pipeline.config import EvaluateConfig, TrainConfig
-from ffpipe.pipeline.evaluate import EVALUATIONS, Evaluation, evaluate
-from ffpipe.pipeline.figures_text import figure_text, plain_line, print_figures
+from ffpipe.pipeline.evaluate import Evaluation, evaluate
+from ffpipe.pipeline.evaluation_parts import EVALUATIONS, EvaluationFolder, Parts
+from ffpipe.pipeline.figures_text import plain_line, print_figures
 from ffpipe.pipeline.openings import LOG, read_openings
+from ffpipe.pipeline.text_tables import figure_text
 from ffpipe.pipeline.train import train
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.crop import CropSettings
@@ -52,6 +55,13 @@ def _tiny():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry._DETECTORS, "tiny", Tiny)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _without_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take a second an evaluation; one test looks at them."""
+    if "on_disk" not in request.node.name:
+        monkeypatch.setattr("ffpipe.pipeline.evaluation_files.evaluation_plots", lambda *_: {})
 
 
 def clips(media: int, part: Split) -> list[tuple[str, Label, Split]]:
@@ -92,9 +102,12 @@ def judge(
 def test_videos_are_the_headline_and_every_method_has_its_row(run: Path, workspace: Workspace) -> None:
     said: list[str] = []
     result = judge(run, workspace, said)
-    assert [(row.level, row.name) for row in result.rows] == [
-        (level, name) for level in ("video", "frame") for name in ("all", "blend", "warp", "mean")
+    parts = [*(("method", name) for name in ("all", "blend", "warp", "mean"))]
+    parts += [("dataset", "made"), ("face size", "0-95 px")]
+    assert [(row.level, row.kind, row.name) for row in result.rows] == [
+        (level, *part) for level in ("video", "track", "frame") for part in parts
     ]
+    assert result.facts["headline"] == "video"
     rows = {(row.level, row.name): row for row in result.rows}
     assert (rows["video", "all"].n_real, rows["video", "all"].n_fake) == (10, 10)
     assert (rows["video", "warp"].n_real, rows["video", "warp"].n_fake) == (10, 5)
@@ -105,6 +118,11 @@ def test_videos_are_the_headline_and_every_method_has_its_row(run: Path, workspa
         in said
     )
     assert result.facts["unscored"] == {"no_face": 1, "unreadable": 1}
+    counted = {name: rows["video", name].unscored for name in ("all", "warp", "blend", "mean", "made")}
+    assert counted == {"all": 2, "warp": 2, "blend": 0, "mean": None, "made": 2}
+    assert result.facts["verdicts"]["fake"]["not_assessable: unreadable"] == 1
+    assert sum(n for name, n in result.facts["verdicts"]["fake"].items() if ":" not in name) == 12
+    assert (rows["track", "all"].n_real, rows["track", "all"].n_fake) == (10, 10)
 
 
 def test_figures_and_scores_are_on_disk_with_their_provenance(run: Path, workspace: Workspace) -> None:
@@ -118,6 +136,14 @@ def test_figures_and_scores_are_on_disk_with_their_provenance(run: Path, workspa
     assert tables.read_provenance(result.directory / "figures.csv")["id"] == stored["provenance"]["id"]
     scores = pd.read_parquet(result.directory / "scores.parquet")
     assert len(scores) == 20 * 2
+    media = pd.read_parquet(result.directory / "media.parquet")
+    assert (len(media), media["score"].notna().sum()) == (22, 20)
+    assert set(media.loc[media["score"].isna(), "verdict"]) == {"not_assessable"}
+    assert len(pd.read_parquet(result.directory / "tracks.parquet")) == 20
+    plots = {path.name for path in (result.directory / "plots").iterdir()}
+    names = ("roc", "det", "reliability", "histogram", "methods")
+    assert plots == {f"{name}.{suffix}" for name in names for suffix in ("png", "svg")}
+    assert not (result.directory / "parts").exists()
     frames = scores.groupby("media_id")["score"].mean()
     labels = scores.groupby("media_id")["label"].first()
     video = next(row for row in result.rows if row.level == "video")
@@ -164,6 +190,42 @@ def test_an_opening_counts_also_where_the_evaluation_fails(
     assert set((run / EVALUATIONS).iterdir()) == folders
 
 
+def test_an_interrupted_evaluation_goes_on_and_is_one_opening(
+    run: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = judge(run, workspace, batch_size=4)
+    before, folders = len(read_openings(run)), set((run / EVALUATIONS).iterdir())
+    score, calls = Scorer.score, []
+
+    def interrupted(self: Scorer, crops: Any, sida: Any) -> Any:
+        calls.append(len(crops))
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return score(self, crops, sida)
+
+    monkeypatch.setattr(Scorer, "score", interrupted)
+    monkeypatch.setattr("ffpipe.pipeline.evaluation_scores.PART", 12)
+    with pytest.raises(KeyboardInterrupt):
+        judge(run, workspace, batch_size=4)
+    (begun,) = set((run / EVALUATIONS).iterdir()) - folders
+    other = EvaluationFolder(begun, Parts(ShardGroup(begun / "parts", "logits")), "", True)
+    with other.lock(), pytest.raises(LockedError):
+        judge(run, workspace, batch_size=4)
+    said: list[str] = []
+    resumed = judge(run, workspace, said, batch_size=4)
+    assert resumed.directory == begun
+    assert any("goes on with what an interrupted evaluation has scored" in line for line in said)
+    assert sum(calls) == 8 * 4 + (80 - 24), "of seven batches, two parts of three were kept"
+    assert len(read_openings(run)) == before + 1
+    assert resumed.facts["opening"] == before + 1
+    assert resumed.rows == whole.rows
+    assert pd.read_parquet(begun / "scores.parquet").equals(
+        pd.read_parquet(whole.directory / "scores.parquet")
+    )
+    assert not (begun / "parts").exists()
+    assert judge(run, workspace, batch_size=4).directory != begun, "a finished one is not gone on with"
+
+
 def test_what_the_run_learned_from_is_no_test(run: Path, workspace: Workspace) -> None:
     said: list[str] = []
     judge(run, workspace, said, split="train")
@@ -203,6 +265,12 @@ def test_clips_that_the_run_saw_at_another_quality_are_no_test(tmp_path: Path) -
     said: list[str] = []
     judge(run, there, said, data="both", split="val", quality="c23")
     assert any("other copies (c40) of 4 media of these chose the run's checkpoint" in line for line in said)
+    said.clear()
+    rows = {(row.kind, row.name): row for row in judge(run, there, data="both", quality="all").rows[::-1]}
+    assert [rows["quality", name].n_real for name in ("c23", "c40")] == [2, 2]
+    assert rows["method", "all"].n_real == 4
+    with pytest.raises(UsageError, match="several qualities: c23, c40"):
+        judge(run, there, data="both")
     said.clear()
     judge(run, there, said, data="both", quality="c23")
     assert not [line for line in said if "flatter" in line or "not checked" in line or "equal files" in line]
@@ -276,7 +344,7 @@ def test_the_command_prints_a_table_and_json(
     words = ["evaluate", f"tiny/{run.name}", "--data", "made", "--split", "val", "--replicates", "100"]
     assert cli.run([*words, "--workspace", str(workspace.root), "--json"]) == 0
     stored = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in stored["rows"]] == ["all", "warp"] * 2
+    assert [row["name"] for row in stored["rows"] if row["kind"] == "method"] == ["all", "warp"] * 3
     assert cli.run([*words, "--workspace", str(workspace.root), "--split", "half"]) == 2
     assert stored["split"] == stored["provenance"]["configuration"]["split"] == "val"
 

@@ -1,0 +1,87 @@
+"""The plots of an evaluation, at its headline level, and plots as files: PNG and SVG that are the same every time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from ffpipe.manifests.shards import write_atomic
+from ffpipe.pipeline import plots
+from ffpipe.pipeline.output import inert
+from ffpipe.stages.curves import reliability, roc, roc_band
+from ffpipe.stages.evaluation import MEAN, METHOD, Row, Scored
+
+_DOTS_PER_INCH = 300
+#: Suffix -> what its writer is told, so that neither a date nor a version gets into the file.
+_FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"dpi": _DOTS_PER_INCH, "metadata": {"Software": None}},
+    "svg": {"metadata": {"Date": None, "Creator": None}},
+}
+
+
+def evaluation_plots(facts: Mapping[str, Any], rows: Sequence[Row], scored: Scored) -> dict[str, Figure]:
+    """Name -> figure of the headline level; no curves where one class is absent, nothing where nothing was scored."""
+    if not len(scored.label):
+        return {}
+    settings = facts["provenance"]["configuration"]
+    label, score = scored.label, scored.score
+    n_fake = int(label.sum())
+    title = _title(facts, len(label) - n_fake, n_fake)
+    found = {
+        "reliability": plots.reliability_figure(reliability(label, score), f"Reliability, {title}"),
+        "histogram": plots.histogram_figure(
+            score[label == 0],
+            score[label == 1],
+            f"Scores, {title}",
+            facts["threshold"],
+            f"{facts['headline']}s",
+        ),
+    }
+    curve = roc(label, score)
+    if curve is not None:
+        band = roc_band(label, score, scored.group, replicates=settings["replicates"], seed=settings["seed"])
+        point = None if facts["threshold"] is None else curve.at(facts["threshold"], label, score)
+        name = inert(facts["detector"])
+        line = plots.Line(f"{name}{' (95% band)' if band else ''}", curve, band, point)
+        bare = plots.Line(name, curve, None, point)
+        found["roc"] = plots.roc_figure([line], f"ROC, {title}")
+        found["det"] = plots.det_figure([bare], f"DET, {title}")
+    bars = _bars([row for row in rows if row.level == facts["headline"] and row.kind == METHOD])
+    if bars:
+        found["methods"] = plots.bars_figure(bars, "AUC (95% interval)", f"Methods, {title}")
+    return found
+
+
+def _title(facts: Mapping[str, Any], n_real: int, n_fake: int) -> str:
+    return f"{facts['headline']} level\n{inert(facts['data'])} {facts['split']}, n = {n_real} real, {n_fake} fake"
+
+
+def _bars(rows: Sequence[Row]) -> list[plots.Bar]:
+    """A bar for each method whose AUC is defined, and one for all of them."""
+    return [
+        plots.Bar(inert(row.name), area.value, area.low, area.high, row.n_real, row.n_fake)
+        for row in rows
+        if row.name != MEAN and (area := row.figures["auc"]).value is not None
+    ]
+
+
+def write_plots(folder: Path, figures: Mapping[str, Figure]) -> list[Path]:
+    """Write each figure as PNG and SVG; returns the files. Raises StorageError."""
+    written = []
+    for name, figure in figures.items():
+        for suffix, how in _FORMATS.items():
+            written.append(folder / f"{name}.{suffix}")
+            write_atomic(written[-1], rendered(figure, suffix, how))
+    return written
+
+
+def rendered(figure: Figure, suffix: str, how: Mapping[str, Any]) -> bytes:
+    """A figure as the content of a file."""
+    sink = io.BytesIO()
+    with plots.style():
+        figure.savefig(sink, format=suffix, **how)
+    return sink.getvalue()
