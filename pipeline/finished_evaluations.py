@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import IntegrityError, StorageError
 from ffpipe.manifests.records import Label
 from ffpipe.manifests.schemas import refuse_extensions
-from ffpipe.manifests.shards import sha256_file
 from ffpipe.models import checkpoint
 from ffpipe.pipeline.config import EvaluateConfig
 from ffpipe.pipeline.evaluation_files import MEDIA, PICTURES, TRACKS
