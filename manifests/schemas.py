@@ -185,16 +185,23 @@ def check_file(path: Path, table: str) -> None:
     newer version of ffpipe, or does not have exactly the columns of `table`, where the last ones, those that
     were ADDED, may be absent.
     """
-    footer = _raw_footer(path)
-    if _names_extension_types(footer):
-        raise IntegrityError(
-            f"{path}: the file declares Arrow extension types, which ffpipe never writes; refused"
-        )
+    refuse_extension_types(path)
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise IntegrityError(f"{path}: not a readable Parquet file: {error}") from error
     _check_schema(path, schema, table)
+
+
+def refuse_extension_types(path: Path) -> None:
+    """Look at the raw footer, before pyarrow interprets it.
+
+    Raises IntegrityError where the file is no Parquet file, or names Arrow extension types.
+    """
+    if _names_extension_types(_raw_footer(path)):
+        raise IntegrityError(
+            f"{path}: the file declares Arrow extension types, which ffpipe never writes; refused"
+        )
 
 
 def _raw_footer(path: Path) -> bytes:
