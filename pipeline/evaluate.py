@@ -18,8 +18,8 @@ import torch
 
 from ffpipe.manifests.errors import StorageError, UsageError
 from ffpipe.manifests.records import MediaRecord, Split
-from ffpipe.manifests.schemas import from_table
 from ffpipe.manifests.shards import ShardGroup, write_atomic
+from ffpipe.manifests.split_files import SplitFile, read_split_file
 from ffpipe.manifests.splits import components, group_key
 from ffpipe.pipeline import provenance, tables
 from ffpipe.pipeline.config import EvaluateConfig
@@ -27,11 +27,13 @@ from ffpipe.pipeline.evaluation_scores import Scores, score_media
 from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.openings import log_opening
 from ffpipe.pipeline.output import Advance, Say
-from ffpipe.pipeline.overlap import check_overlap
+from ffpipe.pipeline.overlap import check_overlap, shared_people
 from ffpipe.pipeline.score import arithmetic_for
 from ffpipe.pipeline.stored_media import (
     crop_settings,
     data_digest,
+    media_of,
+    of_methods,
     of_quality,
     parts_of,
     stored_job,
@@ -61,13 +63,26 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """The media of a split, as rows of the media table; `unscored` counts those without a picture, by status."""
+    """The media of a split, as rows of the media table; `unscored` counts those without a picture, by status.
+
+    known: all rows of the dataset, of any split. given: the split file that says which is which, instead of the stored
+    split.
+    """
 
     name: str
     group: ShardGroup
     media: list[MediaRecord]
     unscored: Counter[str]
+    known: list[MediaRecord]
+    given: SplitFile | None = None
     notes: list[str] = field(default_factory=list)
+
+    def opens_test(self) -> bool:
+        """Whether media of the stored test split are among them, whatever a split file calls them."""
+        if self.given is None:
+            return False
+        ids = {m.media_id for m in self.media}
+        return any(m.split is Split.TEST and m.media_id in ids for m in media_of([self.group], None, []))
 
     def labelled(self) -> dict[str, Labelled]:
         """What scoring needs of each medium, with groups joined by content."""
@@ -92,6 +107,7 @@ def evaluate(
     chosen = _choose(config, workspace)
     accepted = _check_crop(chosen, weights, config)
     chosen.notes.extend(check_overlap(chosen.media, weights.loaded.config, chosen.name, config.split))
+    chosen.notes.extend(shared_people(chosen.media, chosen.known, weights.loaded.config))
     say(_data_line(chosen, config.split))
     for note in chosen.notes:
         say(note)
@@ -99,7 +115,7 @@ def evaluate(
     folder = _new_folder(directory, f"{chosen.name}-{config.split}")
     try:
         facts = _facts(config, weights, chosen, folder, device, arithmetic.name, accepted)
-        if config.split in (Split.TEST, "all"):
+        if config.split in (Split.TEST, "all") or chosen.opens_test():
             facts["opening"] = _open(directory, chosen, facts, say)
         scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)
         scores = score_media(chosen.group, chosen.labelled(), scorer, config.frames_per_video, advance)
@@ -124,8 +140,11 @@ def _choose(config: EvaluateConfig, workspace: Workspace) -> _Chosen:
         )
     group = workspace.dataset(config.data)
     notes: list[str] = []
-    media = [m for m in from_table(group.read("media"), MediaRecord) if m.label is not None]
-    media = without_conflicts(of_quality(media, config.quality, notes), notes)
+    given = read_split_file(config.splits) if config.splits else None
+    known = media_of([group], given, notes)
+    media = [m for m in known if m.label is not None]
+    media = of_quality(of_methods(media, config.methods), config.quality, notes)
+    media = without_conflicts(media, notes)
     if config.split != "all":
         # A copy in several splits counts for the one that learns least from it.
         parts = parts_of(media)
@@ -134,7 +153,7 @@ def _choose(config: EvaluateConfig, workspace: Workspace) -> _Chosen:
     if not scored:
         raise UsageError(f"--split {config.split}: {config.data} has no labelled media with pictures in it")
     unscored = Counter(m.status.value for m in media if not m.faces)
-    return _Chosen(config.data, group, scored, unscored, notes)
+    return _Chosen(config.data, group, scored, unscored, known, given, notes)
 
 
 def _check_crop(chosen: _Chosen, weights: Weights, config: EvaluateConfig) -> bool:
@@ -198,6 +217,8 @@ def _facts(
         "data": chosen.name,
         "data_digest": data_digest([chosen.group]),
         "split": config.split,
+        "split_source": str(chosen.given or stored_job(chosen.group).get("split_source", "none")),
+        "methods": list(config.methods) if config.methods else None,
         "unscored": dict(chosen.unscored),
         "notes": chosen.notes,
         "provenance": provenance.collect(
@@ -213,7 +234,7 @@ def _facts(
 
 
 def _open(run: Path, chosen: _Chosen, facts: dict[str, Any], say: Say) -> int:
-    logged = {key: facts[key] for key in ("data_digest", "split", "model_id", "evaluation")}
+    logged = {key: facts[key] for key in ("data_digest", "split", "split_source", "model_id", "evaluation")}
     logged["time"] = datetime.now(UTC).isoformat(timespec="seconds")
     number = log_opening(run, chosen.name, logged)
     say(f"opening {number} of the test split of {chosen.name} by this run")

@@ -76,7 +76,7 @@ class Folder:
         if splits_dir is not None:
             raise UsageError(
                 "--splits is for layouts with official split files; here use train/, val/ and test/ folders, "
-                "or a manifest with a split column"
+                "a manifest with a split column, or a split file"
             )
         manifests = _manifests_of(root)
         if len(manifests) > 1:
@@ -156,8 +156,6 @@ def _divide(dataset: Dataset, given: str, seed: int) -> None:
     dataset.split_source = given
     unplaced = sum(entry.split is None for entry in dataset.entries)
     if unplaced:
-        dataset.notes.append(f"{unplaced} media are in no split")
+        dataset.note_split(f"{unplaced} media are in no split")
     if found := leaks(dataset.entries):
-        dataset.notes.append(
-            f"the given split leaks {len(found)} times, first: {display_path(str(found[0]))}"
-        )
+        dataset.note_split(f"the given split leaks {len(found)} times, first: {display_path(str(found[0]))}")
