@@ -16,8 +16,8 @@ from ffpipe.manifests.splits import RATIOS, assign_groups, group_key
 def _leave_one_method_out(material: Material, options: Options) -> Division:
     """The fakes of --method only in test, all others only in train and validation, groups disjoint.
 
-    The usual test of generalisation to a forgery that was not trained on (for FaceForensics++ since Li et al., CVPR
-    2020: Face X-ray). An official or given split is kept, and so are its groups; else groups are divided by seed, those
+    The usual test of generalisation to a forgery that was not trained on (Haliassos et al., CVPR 2021: LipForensics, on
+    FaceForensics++). An official or given split is kept, and so are its groups; else groups are divided by seed, those
     that have no choice first. Fakes of the method in train and of others in test are left out, and with them the real
     media of subsets that have no fakes there.
     """
