@@ -72,10 +72,11 @@ def of_methods(media: list[MediaRecord], methods: Sequence[str] | None) -> list[
     """
     if methods is None:
         return media
-    there = sorted({m.method for m in media if m.method})
+    fakes = [m for m in media if m.label]
+    there = sorted({m.method for m in fakes if m.method})
     if unknown := [method for method in methods if method not in there]:
         raise UsageError(f"--methods {unknown[0]}: the data have {', '.join(there) or 'no methods'}")
-    subsets = {m.subset for m in media if m.method in methods}
+    subsets = {m.subset for m in fakes if m.method in methods}
     return [m for m in media if (m.method in methods if m.label else m.subset in subsets)]
 
 

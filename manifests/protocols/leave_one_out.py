@@ -22,7 +22,8 @@ def _leave_one_method_out(material: Material, options: Options) -> Division:
     media of subsets that have no fakes there.
     """
     sides = _Sides.of(material.entries, options.method)
-    if material.has_own_split and options.ratios is None:
+    own = material.has_own_split and options.ratios is None
+    if own:
         entries = list(material.entries)
         notes = [f"based on the split that is {material.split_source}"]
     else:
@@ -31,8 +32,9 @@ def _leave_one_method_out(material: Material, options: Options) -> Division:
     entries = [replace(e, split=e.split if e.split in sides.allowed(e) else None) for e in entries]
     for part in (Split.TRAIN, Split.TEST):
         if not any(entry.split is part and entry.label is Label.FAKE for entry in entries):
+            way_out = "--ratios 72:14:14 divides groups anew" if own else "there are too few groups"
             raise UsageError(
-                f"leaving out {options.method} leaves no fakes in {part}: there are too few groups"
+                f"leaving out {options.method} leaves no fakes in {part} ({notes[0]}); {way_out}"
             )
     return Division(entries, notes)
 
@@ -48,7 +50,8 @@ class _Sides:
     @classmethod
     def of(cls, entries: Sequence[Entry], method: str | None) -> _Sides:
         """Raises UsageError where the method is not there, or is the only one."""
-        there = sorted({entry.method for entry in entries if entry.method})
+        fakes = [entry for entry in entries if entry.label is Label.FAKE and entry.method]
+        there = sorted({str(entry.method) for entry in fakes})
         if method is None or method not in there:
             given = "needs --method" if method is None else f"--method {method!r} is not there"
             raise UsageError(
@@ -60,8 +63,8 @@ class _Sides:
             )
         return cls(
             method,
-            frozenset(e.subset for e in entries if e.method == method),
-            frozenset(e.subset for e in entries if e.method and e.method != method),
+            frozenset(entry.subset for entry in fakes if entry.method == method),
+            frozenset(entry.subset for entry in fakes if entry.method != method),
         )
 
     def allowed(self, entry: Entry) -> frozenset[Split]:
