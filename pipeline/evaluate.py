@@ -141,8 +141,10 @@ def _choose(config: EvaluateConfig, workspace: Workspace) -> _Chosen:
     group = workspace.dataset(config.data)
     notes: list[str] = []
     given = read_split_file(config.splits) if config.splits else None
-    known = media_of([group], given, notes)
-    media = [m for m in known if m.label is not None]
+    listed = media_of([group], given, notes)
+    # What a split file does not list may have been trained on by another.
+    known = {m.path_bytes: m for rows in (media_of([group], None, []), listed) for m in rows}
+    media = [m for m in listed if m.label is not None]
     media = of_quality(of_methods(media, config.methods), config.quality, notes)
     media = without_conflicts(media, notes)
     if config.split != "all":
@@ -153,7 +155,7 @@ def _choose(config: EvaluateConfig, workspace: Workspace) -> _Chosen:
     if not scored:
         raise UsageError(f"--split {config.split}: {config.data} has no labelled media with pictures in it")
     unscored = Counter(m.status.value for m in media if not m.faces)
-    return _Chosen(config.data, group, scored, unscored, known, given, notes)
+    return _Chosen(config.data, group, scored, unscored, [*known.values()], given, notes)
 
 
 def _check_crop(chosen: _Chosen, weights: Weights, config: EvaluateConfig) -> bool:
