@@ -7,7 +7,7 @@ and identical content. Only whole groups are ever assigned.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
@@ -34,11 +34,13 @@ class Member(Protocol):
     def source_id(self) -> str | None: ...  # noqa: D102
     @property
     def target_id(self) -> str | None: ...  # noqa: D102
+    @property
+    def pair_id(self) -> str | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Something that stands in more than one split: a `group`, an `identity` or a `content` hash."""
+    """Something that stands in more than one split: a `group`, an `identity`, a `clip` or a `content` hash."""
 
     kind: str
     key: str
@@ -80,23 +82,38 @@ def merge_content_groups(entries: Sequence[Entry], hashes: Mapping[str, str]) ->
 
     A joined group takes the least of the names. Entries that share no content stay as they are.
     """
-    joined = components(
-        # The prefix sorts after any group or path, so that a component is never named by a hash.
-        [group_key(entry), f"\U0010ffffsha256:{hashes[entry.path]}"]
-        for entry in entries
-        if entry.path in hashes
-    )
-    merged = Counter(joined[key] for key in {group_key(entry) for entry in entries} & joined.keys())
+    return _merge(entries, lambda e: [f"sha256:{hashes[e.path]}"] if e.path in hashes else [])
+
+
+def merge_identity_groups(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries with the groups joined that share a source, a target or a clip, all of one dataset."""
+    return _merge(merge_clip_groups(entries), lambda e: [f"identity:{name}" for name in identities(e)])
+
+
+def merge_clip_groups(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries with the groups joined that hold copies of one clip."""
+    return _merge(entries, lambda e: [f"clip:{e.pair_id}"] if e.pair_id is not None else [])
+
+
+def identities(member: Member) -> list[str]:
+    """The people, or source videos, that a medium is known to show."""
+    return [name for name in (member.source_id, member.target_id) if name is not None]
+
+
+def _merge(entries: Sequence[Entry], shared: Callable[[Entry], list[str]]) -> list[Entry]:
+    """Entries with the groups joined that have something in common."""
+    # The prefix sorts after any group or path, so that a component is never named by what it shares.
+    links = [[group_key(entry), *(f"\U0010ffff{name}" for name in shared(entry))] for entry in entries]
+    joined = components(links)
+    merged = Counter(joined[key] for key in {group_key(entry) for entry in entries})
     return [
-        replace(entry, group=joined[key])
-        if (key := group_key(entry)) in joined and merged[joined[key]] > 1
-        else entry
+        replace(entry, group=joined[key]) if merged[joined[key := group_key(entry)]] > 1 else entry
         for entry in entries
     ]
 
 
 def assign_groups(
-    members: Sequence[Member], seed: int, ratios: tuple[float, float, float] = RATIOS
+    members: Sequence[Member], seed: int | str, ratios: tuple[float, float, float] = RATIOS
 ) -> dict[str, Split]:
     """A seeded split of whole groups: group -> split, near `ratios` of the media.
 
@@ -144,7 +161,7 @@ def hold_out_validation(members: Sequence[Member], seed: int, share: float = RAT
     return frozenset(group for group, split in assigned.items() if split is Split.VAL)
 
 
-def _draw(seed: int, group: str) -> bytes:
+def _draw(seed: int | str, group: str) -> bytes:
     """A group's place in the seeded order; it does not move when other groups come or go."""
     return sha256(f"{seed}:{group}".encode("utf-8", "surrogateescape")).digest()
 
@@ -183,7 +200,7 @@ def _spare_one_for_validation(assigned: dict[str, Split], labels: Mapping[str, s
 
 
 def leaks(members: Sequence[Member], hashes: Mapping[str, str] | None = None) -> list[Leak]:
-    """Every group, identity and (where `hashes` maps path to sha256) content found in more than one split.
+    """Every group, identity, clip and (where `hashes` maps path to sha256) content found in more than one split.
 
     Give the members of one dataset: identities are compared by name. Members of no split are not in any.
     """
@@ -192,7 +209,8 @@ def leaks(members: Sequence[Member], hashes: Mapping[str, str] | None = None) ->
         if member.split is None:
             continue
         keys = {("group", group_key(member))}
-        keys |= {("identity", name) for name in (member.source_id, member.target_id) if name is not None}
+        keys |= {("identity", name) for name in identities(member)}
+        keys |= {("clip", member.pair_id)} if member.pair_id is not None else set()
         if hashes and member.path in hashes:
             keys.add(("content", hashes[member.path]))
         for key in keys:

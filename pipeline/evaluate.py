@@ -18,16 +18,14 @@ from typing import Any
 import torch
 
 import ffpipe
-from ffpipe.manifests.records import Split
 from ffpipe.pipeline import provenance
 from ffpipe.pipeline.config import EvaluateConfig
-from ffpipe.pipeline.evaluation_media import EVERY, ChosenMedia, check_crop, choose_split
+from ffpipe.pipeline.evaluation_media import ChosenMedia, check_media, choose_split
 from ffpipe.pipeline.evaluation_parts import EvaluationFolder
 from ffpipe.pipeline.evaluation_scores import IMAGE, VIDEO, Scores, score_media
 from ffpipe.pipeline.evaluation_verdicts import Outcome, outcomes, verdict_counts, without_score
 from ffpipe.pipeline.openings import log_opening, opening_of
 from ffpipe.pipeline.output import Advance, Say
-from ffpipe.pipeline.overlap import check_overlap
 from ffpipe.pipeline.score import arithmetic_for
 from ffpipe.pipeline.stored_media import data_digest
 from ffpipe.pipeline.weights import Weights, find_run
@@ -104,12 +102,8 @@ def evaluate(
 def _prepare(directory: Path, config: EvaluateConfig, workspace: Workspace, say: Say) -> _Job:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = Weights.load(directory, device)
-    chosen = choose_split(workspace, config.data, config.split, config.quality)
-    accepted = check_crop(chosen, weights, config.accept_crops)
-    chosen.notes.extend(check_overlap(chosen.media, weights.loaded.config, chosen.name, config.split))
-    say(chosen.line(config.split))
-    for note in chosen.notes:
-        say(note)
+    chosen = choose_split(workspace, config, config.split)
+    accepted = check_media(chosen, weights, config, say)
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
     scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)
     return _Job(config, weights, chosen, scorer, accepted)
@@ -126,7 +120,7 @@ def _work(
     if folder.resumed:
         folder.parts.group.sweep()
         say(f"goes on with what an interrupted evaluation has scored: {folder.path}")
-    if config.split in (Split.TEST, EVERY):
+    if chosen.opens_test(config.split):
         facts["opening"] = _open(directory, chosen.name, facts, folder.id, say)
     scores = score_media(
         chosen.group, chosen.labelled(), job.scorer, config.frames_per_video, advance, folder.parts
@@ -161,6 +155,8 @@ def _facts(job: _Job, folder: Path) -> dict[str, Any]:
         "data": chosen.name,
         "data_digest": data_digest([chosen.group]),
         "split": config.split,
+        "split_source": chosen.split_source,
+        "methods": list(config.methods) if config.methods else None,
         "threshold": thresholds.threshold if thresholds.usable else None,
         "threshold_reason": thresholds.reason,
         "unscored": dict(chosen.unscored),
@@ -181,7 +177,9 @@ def _open(run: Path, data: str, facts: dict[str, Any], evaluation_id: str, say: 
     """The number of this opening of the test split, which is logged unless it was before an interruption."""
     number = opening_of(run, evaluation_id)
     if number is None:
-        logged = {key: facts[key] for key in ("data_digest", "split", "model_id", "evaluation")}
+        logged = {
+            key: facts[key] for key in ("data_digest", "split", "split_source", "model_id", "evaluation")
+        }
         logged |= {"evaluation_id": evaluation_id, "time": datetime.now(UTC).isoformat(timespec="seconds")}
         number = log_opening(run, data, logged)
     say(f"opening {number} of the test split of {data} by this run")

@@ -10,11 +10,22 @@ from dataclasses import dataclass, field
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import MediaRecord, Split
-from ffpipe.manifests.schemas import from_table
 from ffpipe.manifests.shards import ShardGroup
+from ffpipe.manifests.split_files import SplitFile, read_split_file
 from ffpipe.manifests.splits import components, group_key
+from ffpipe.pipeline.config import EvaluateConfig
 from ffpipe.pipeline.loader import Labelled
-from ffpipe.pipeline.stored_media import crop_settings, of_quality, parts_of, stored_job, without_conflicts
+from ffpipe.pipeline.output import Say
+from ffpipe.pipeline.overlap import check_overlap, shared_people
+from ffpipe.pipeline.stored_media import (
+    crop_settings,
+    media_of,
+    of_methods,
+    of_quality,
+    parts_of,
+    stored_job,
+    without_conflicts,
+)
 from ffpipe.pipeline.weights import Weights
 from ffpipe.pipeline.workspace import Workspace
 
@@ -24,12 +35,18 @@ EVERY = "all"
 
 @dataclass(frozen=True, slots=True)
 class ChosenMedia:
-    """The media of a split, as rows of the media table: those with pictures, and those `without` one to score."""
+    """The media of a split, as rows of the media table: those with pictures, and those `without` one to score.
+
+    known: all rows of the dataset, of any split. given: the split file that says which is which, in place of the stored
+    split.
+    """
 
     name: str
     group: ShardGroup
     media: list[MediaRecord]
     without: list[MediaRecord]
+    known: list[MediaRecord]
+    given: SplitFile | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -41,6 +58,18 @@ class ChosenMedia:
     def unscored(self) -> Counter[str]:
         """How many media have no picture to score, by status."""
         return Counter(m.status.value for m in self.without)
+
+    @property
+    def split_source(self) -> str:
+        """Where the split comes from."""
+        return str(self.given or stored_job(self.group).get("split_source", "none"))
+
+    def opens_test(self, split: str) -> bool:
+        """Whether media of the test split are among them: the stored one's, too, whatever a split file calls them."""
+        if split in (Split.TEST, EVERY):
+            return True
+        ids = {m.media_id for m in self.media} if self.given else set()
+        return any(m.split is Split.TEST and m.media_id in ids for m in media_of([self.group], None, []))
 
     def labelled(self) -> dict[str, Labelled]:
         """What scoring needs of each medium, with groups joined by content."""
@@ -60,21 +89,27 @@ class ChosenMedia:
         return line
 
 
-def choose_split(workspace: Workspace, data: str, split: str, quality: str | None) -> ChosenMedia:
-    """The labelled media of a dataset's split at one quality; `all` takes every split, or every quality.
+def choose_split(workspace: Workspace, config: EvaluateConfig, split: str) -> ChosenMedia:
+    """The labelled media of a dataset's split, of the settings' quality and methods.
+
+    `all` takes every split, or every quality. A split file replaces the stored split.
 
     Raises UsageError (no such dataset, several qualities and none chosen, nothing with a picture), StorageError and
     IntegrityError.
     """
-    there = workspace.datasets()
+    data, there = config.data, workspace.datasets()
     if data not in there:
         raise UsageError(
             f"--data {data}: no such dataset in {workspace.root}; there are {', '.join(there) or 'none'}"
         )
     group = workspace.dataset(data)
     notes: list[str] = []
-    media = [m for m in from_table(group.read("media"), MediaRecord) if m.label is not None]
-    media = media if quality == EVERY else of_quality(media, quality, notes)
+    given = read_split_file(config.splits) if config.splits else None
+    listed = media_of([group], given, notes)
+    # What a split file does not list may have been trained on by another.
+    known = {m.path_bytes: m for rows in (media_of([group], None, []), listed) for m in rows}
+    media = of_methods([m for m in listed if m.label is not None], config.methods)
+    media = media if config.quality == EVERY else of_quality(media, config.quality, notes)
     media = without_conflicts(media, notes)
     if split != EVERY:
         # A copy in several splits counts for the one that learns least from it.
@@ -83,7 +118,23 @@ def choose_split(workspace: Workspace, data: str, split: str, quality: str | Non
     scored = [m for m in media if m.faces]
     if not scored:
         raise UsageError(f"--split {split}: {data} has no labelled media with pictures in it")
-    return ChosenMedia(data, group, scored, [m for m in media if not m.faces], notes)
+    without = [m for m in media if not m.faces]
+    return ChosenMedia(data, group, scored, without, [*known.values()], given, notes)
+
+
+def check_media(chosen: ChosenMedia, weights: Weights, config: EvaluateConfig, say: Say) -> bool:
+    """Tell what was chosen and what of it the run knows; whether the pictures were cut otherwise than in training.
+
+    Raises UsageError where that was not accepted, or the run was trained on some of the media.
+    """
+    accepted = check_crop(chosen, weights, config.accept_crops)
+    told = weights.loaded.config
+    chosen.notes.extend(check_overlap(chosen.media, told, chosen.name, config.split))
+    chosen.notes.extend(shared_people(chosen.media, chosen.known, told))
+    say(chosen.line(config.split))
+    for note in chosen.notes:
+        say(note)
+    return accepted
 
 
 def check_crop(chosen: ChosenMedia, weights: Weights, accept_crops: bool) -> bool:

@@ -20,6 +20,14 @@ from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Entry, MediaRecord, Status
 from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
+from ffpipe.manifests.split_files import (
+    Place,
+    SplitFile,
+    is_split_file,
+    normal,
+    read_split_file,
+    relative_to,
+)
 from ffpipe.manifests.splits import group_key, leaks, merge_content_groups, seeded_split
 from ffpipe.pipeline import plan, provenance
 from ffpipe.pipeline.config import ExtractConfig
@@ -156,9 +164,13 @@ def load_dataset(source: Path, config: ExtractConfig, workspace: Workspace, say:
     if not source.exists():
         raise UsageError(f"{display_path(source)}: no such file or folder")
     root = Path(os.path.abspath(source))  # noqa: PTH100 - symlinks stay as the user named them
+    given = read_split_file(config.splits) if config.splits and is_split_file(config.splits) else None
+    official = None if given else config.splits
     dataset = datasets.load(
-        root, config.dataset, splits_dir=config.splits, seed=config.seed, exclude=[workspace.root]
+        root, config.dataset, splits_dir=official, seed=config.seed, exclude=[workspace.root]
     )
+    if given:
+        _divide_as_given(dataset, root, given)
     say(f"{display_path(source)}: layout {dataset.name}, {dataset.reason}")
     if config.only:
         _keep_only(dataset, root, config.only, say)
@@ -167,6 +179,25 @@ def load_dataset(source: Path, config: ExtractConfig, workspace: Workspace, say:
     if dataset.companions:
         say(f"{dataset.companions.total()} companion files were passed over")
     return dataset
+
+
+def _divide_as_given(dataset: datasets.Dataset, root: Path, given: SplitFile) -> None:
+    """Take split and, where it has any, group from a split file; what the layout says of its own split is moot.
+
+    Raises UsageError where the file lists what is not there.
+    """
+    folder = str(root if root.is_dir() else root.parent)
+    shown = [display_path(entry.path) for entry in dataset.entries]
+    rows = given.match([Place(path, relative_to(path, display_path(folder))) for path in shown])
+    dataset.entries = [
+        replace(entry, split=row.split, group=row.group or entry.group) if row else replace(entry, split=None)
+        for entry, row in zip(dataset.entries, rows, strict=True)
+    ]
+    dataset.split_source = str(given)
+    dataset.notes = [note for note in dataset.notes if note not in dataset.split_notes]
+    unplaced = sum(entry.split is None for entry in dataset.entries)
+    if unplaced:
+        dataset.notes.append(f"{unplaced} media are in no split of {display_path(given.path)}")
 
 
 def _keep_only(dataset: datasets.Dataset, root: Path, globs: Sequence[str], say: Say) -> None:
@@ -204,6 +235,8 @@ def bind(job: ExtractJob, source: Path, dataset: datasets.Dataset) -> None:
         "dataset": job.dataset,
         "layout": dataset.name,
         "split_source": dataset.split_source,
+        # The configuration's source has its links resolved; stored paths begin with this.
+        "root": normal(os.path.abspath(source)),  # noqa: PTH100
         "crop": job.crop.fingerprint(),
         "bound": {**job.settings.bound(), **place},
         "configuration": configuration,

@@ -16,6 +16,7 @@ from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import IntegrityError, StorageError
 from ffpipe.manifests.records import Label
 from ffpipe.manifests.schemas import refuse_extensions
+from ffpipe.manifests.split_files import read_split_file
 from ffpipe.models import checkpoint
 from ffpipe.pipeline.config import EvaluateConfig
 from ffpipe.pipeline.evaluation_files import MEDIA, PICTURES, TRACKS
@@ -42,10 +43,10 @@ class Finished:
 
     def of_media(self) -> dict[str, Any]:
         """What the choice of media rests on."""
-        return {
-            "data_digest": self.facts["data_digest"],
-            **_choice(self.facts["provenance"]["configuration"]),
-        }
+        settings = self.facts["provenance"]["configuration"]
+        # What a split file says may have changed since.
+        given = {"split_source": self.facts["split_source"]} if settings.get("splits") else {}
+        return {"data_digest": self.facts["data_digest"], **_choice(settings), **given}
 
     def sets(self) -> dict[str, frozenset[str]]:
         """Method -> the media that it is measured on."""
@@ -106,7 +107,8 @@ def find_finished(run: Path, config: EvaluateConfig, digest: str) -> Finished | 
     """
     weights = run / checkpoint.WEIGHTS
     model_id = sha256_file(weights) if weights.is_file() else None
-    wanted = {"data_digest": digest, **_choice(config.resolved())}
+    given = {"split_source": str(read_split_file(config.splits))} if config.splits else {}
+    wanted = {"data_digest": digest, **_choice(config.resolved()), **given}
     found = []
     for path in sorted((run / EVALUATIONS).glob(f"*/{RESULT}")):
         done = load_finished(path.parent)

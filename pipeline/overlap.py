@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import MediaRecord, Split
+from ffpipe.manifests.splits import group_key, identities
 from ffpipe.pipeline.stored_media import media_words
 
 #: Keys of config.json, of the run itself and below `teacher`. Runs of earlier versions have no clips.
@@ -117,6 +118,31 @@ def check_overlap(
             "flatter it a little"
         )
     return notes
+
+
+def shared_people(
+    media: Sequence[MediaRecord], known: Sequence[MediaRecord], config: Mapping[str, Any]
+) -> list[str]:
+    """A line on media that show whom, or what, the run of a config.json was trained on, though in other files.
+
+    known are rows of the same dataset, those that the run was trained on among them: names of people and of groups mean
+    nothing across datasets.
+    """
+    learned = frozenset(config.get(_MEDIA, ()))
+    trained = [m for m in known if m.media_id in learned]
+    groups = {group_key(m) for m in trained}
+    people = {name for m in trained for name in identities(m)}
+    shared = {
+        m.media_id
+        for m in media
+        if m.media_id not in learned and (group_key(m) in groups or not people.isdisjoint(identities(m)))
+    }
+    if not shared:
+        return []
+    return [
+        f"warning: {media_words(len(shared))} of these share a group or a person with what the run was trained on; the "
+        "figures flatter it"
+    ]
 
 
 def _unchecked(media: Iterable[MediaRecord], config: Mapping[str, Any]) -> list[str]:

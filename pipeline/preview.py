@@ -77,7 +77,16 @@ def preview(config: PreviewConfig, workspace: Workspace, out: Path, say: Say) ->
 def _job(config: PreviewConfig, workspace: Workspace, say: Say) -> tuple[TrainingJob, dict[str, str]]:
     """The run that training would make of these settings, without a folder; and the path of each medium."""
     recipe, pseudo = _recipe(config), pseudo_fakes(config)
-    media = choose_media(workspace, config.data, config.quality, recipe.left_out, config.seed, pseudo)
+    media = choose_media(
+        workspace,
+        config.data,
+        config.quality,
+        recipe.left_out,
+        config.seed,
+        pseudo,
+        splits=config.splits,
+        methods=config.methods,
+    )
     for note in media.notes:
         say(note)
     job = TrainingJob(

@@ -4,19 +4,80 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ffpipe.manifests.errors import StorageError, UsageError
 from ffpipe.manifests.records import MediaRecord, Split
 from ffpipe.manifests.schemas import from_table
 from ffpipe.manifests.shards import ShardGroup
+from ffpipe.manifests.split_files import Place, SplitFile, relative_to
+from ffpipe.manifests.splits import leaks
 from ffpipe.stages.crop import CropSettings, Kind
+
+#: How many leaks of a split file are spelt out; `ffpipe splits check` names them all.
+SHOWN_LEAKS = 3
 
 
 def labelled_media(group: ShardGroup) -> list[MediaRecord]:
     """Media with a label and faces. Copies of a file are rows of one medium; their faces are stored once."""
-    return [m for m in from_table(group.read("media"), MediaRecord) if m.label is not None and m.faces]
+    return [m for m in from_table(group.read("media"), MediaRecord) if is_labelled(m)]
+
+
+def is_labelled(media: MediaRecord) -> bool:
+    """Whether a medium can be learned from: it has a label, and faces."""
+    return media.label is not None and media.faces > 0
+
+
+def media_of(groups: Sequence[ShardGroup], given: SplitFile | None, notes: list[str]) -> list[MediaRecord]:
+    """All rows of some datasets' media tables, or those that a split file lists, with its splits and groups.
+
+    Raises UsageError where the file lists what is of none of the datasets.
+    """
+    rows = [(group, m) for group in groups for m in from_table(group.read("media"), MediaRecord)]
+    if given is None:
+        return [m for _, m in rows]
+    roots = {group.root: source_root(stored_job(group)) for group in groups}
+    places = [place_of(m, roots[group.root]) for group, m in rows]
+    found = [(m, row) for (_, m), row in zip(rows, given.match(places), strict=True) if row and row.split]
+    notes.append(f"split {given}: {len(found)} of {len(rows)} files are in it")
+    learned = len({m.media_id for m, row in found if m.split is Split.TEST and row.split is not Split.TEST})
+    if learned:
+        notes.append(
+            f"warning: it has {media_words(learned)} of the stored test split in train or validation"
+        )
+    media = [replace(m, split=row.split, group=row.group or m.group) for m, row in found]
+    for leak in leaks(media, {m.path: m.media_id for m in media})[:SHOWN_LEAKS]:
+        notes.append(f"warning: the split file leaks: {leak}")
+    return media
+
+
+def place_of(media: MediaRecord, root: str) -> Place:
+    """How a split file may name a medium of a dataset whose source is `root`."""
+    return Place(media.path, relative_to(media.path, root), media.media_id if media.sha256 else None)
+
+
+def source_root(job: Mapping[str, Any]) -> str:
+    """The folder that the stored paths of a dataset lie in, as far as extraction noted it."""
+    root = str(job.get("root") or job.get("configuration", {}).get("source", ""))
+    return str(Path(root).parent) if Path(root).is_file() else root
+
+
+def of_methods(media: list[MediaRecord], methods: Sequence[str] | None) -> list[MediaRecord]:
+    """The fakes of some methods, and the reals of the subsets that these fakes are of; all where none is named.
+
+    Raises UsageError naming a method that is not there, with those that are.
+    """
+    if methods is None:
+        return media
+    fakes = [m for m in media if m.label]
+    there = sorted({m.method for m in fakes if m.method})
+    if unknown := [method for method in methods if method not in there]:
+        raise UsageError(f"--methods {unknown[0]}: the data have {', '.join(there) or 'no methods'}")
+    subsets = {m.subset for m in fakes if m.method in methods}
+    return [m for m in media if (m.method in methods if m.label else m.subset in subsets)]
 
 
 def of_quality(media: list[MediaRecord], quality: str | None, notes: list[str]) -> list[MediaRecord]:

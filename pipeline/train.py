@@ -57,7 +57,16 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     teacher = _teacher(config, workspace)
     choice = choose(config, _cuda(config))
     say(choice.line)
-    media = choose_media(workspace, config.data, config.quality, choice.recipe.left_out, config.seed, pseudo)
+    media = choose_media(
+        workspace,
+        config.data,
+        config.quality,
+        choice.recipe.left_out,
+        config.seed,
+        pseudo,
+        splits=config.splits,
+        methods=config.methods,
+    )
     teaching = _teaching(config, workspace, choice, media, teacher) if teacher else None
     say(_data_line(media))
     for note in media.notes:
@@ -192,6 +201,8 @@ def _digest(config: TrainConfig, choice: Choice, media: TrainingMedia, teaching:
     # Where the teacher lies is a place; its hash says what it is.
     taught = {**teaching.facts(), "run": None} if teaching else None
     parts = [config.digest(), choice.recipe.to_json(), media.data_digest, media.datasets, taught]
+    # Where a split file lies is a place as well. Runs without one keep the digest that they had before there were any.
+    parts += [media.splits_digest] if media.splits_digest else []
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -231,7 +242,12 @@ def _bind(job: TrainingJob, config: TrainConfig, choice: Choice, media: Training
     """Tie the run's folder to its configuration; a line that says whether it is new."""
     resumed = (job.state / "state.json").exists()
     configuration = {**config.resolved(), "recipe": choice.recipe.name}
-    facts = {"configuration": configuration, "recipe": choice.recipe.to_json(), "datasets": media.datasets}
+    facts = {
+        "configuration": configuration,
+        "recipe": choice.recipe.to_json(),
+        "datasets": media.datasets,
+        "bound": {**config.bound(), "splits": media.splits_digest},
+    }
     bind_job(
         job.folder, _digest(config, choice, media, job.teaching), facts, "choose another name with --run"
     )

@@ -145,6 +145,8 @@ def _facts(run: Run) -> dict[str, Any]:
             "quality": media.quality,
             "digest": media.data_digest,
             "split": media.split,
+            **({"splits_digest": media.splits_digest} if media.splits_digest else {}),
+            **({"methods": list(run.config.methods)} if run.config.methods else {}),
         },
         "balance": run.job.balance,
         **({"pseudo_fakes": asdict(run.job.pseudo)} if run.job.pseudo else {}),

@@ -12,6 +12,7 @@ from typing import Any
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, MediaRecord, Split
 from ffpipe.manifests.shards import ShardGroup
+from ffpipe.manifests.split_files import read_split_file
 from ffpipe.manifests.splits import components, group_key, hold_out_validation
 from ffpipe.pipeline.balance import PseudoFakes
 from ffpipe.pipeline.config import ExtractConfig, TrainConfig
@@ -21,8 +22,11 @@ from ffpipe.pipeline.stored_media import (
     are,
     crop_settings,
     data_digest,
+    is_labelled,
     labelled_media,
+    media_of,
     media_words,
+    of_methods,
     of_quality,
     parts_of,
     stored_job,
@@ -45,7 +49,7 @@ class TrainingMedia:
 
     quality: the one that all media have, as far as they have any. split: where the division comes from, in words.
     crop: settings that the faces were cut with. data_digest: hash of the shards' content. train_clips and
-    validation_clips: the clips that the media are copies of.
+    validation_clips: the clips that the media are copies of. splits_digest: hash of the split file, where there is one.
     """
 
     datasets: tuple[str, ...]
@@ -57,6 +61,7 @@ class TrainingMedia:
     data_digest: str
     train_clips: list[str] = field(default_factory=list)
     validation_clips: list[str] = field(default_factory=list)
+    splits_digest: str | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -76,26 +81,35 @@ def choose_media(
     left_out: Sequence[str],
     seed: int,
     pseudo: PseudoFakes | None = None,
+    *,
+    splits: Path | None = None,
+    methods: Sequence[str] | None = None,
 ) -> TrainingMedia:
     """The media to train on: the named datasets, or the only labelled one; the test split is never touched.
 
     With pseudo-fakes real media are enough. Those never validate, so that without labelled fakes nothing does.
+    A split file at `splits` replaces the stored split. Fakes are those of `methods`, else of all but `left_out`.
 
     Raises UsageError where the choice is not clear (several datasets or qualities), a name is unknown, a class
-    is missing, datasets were cut with different crop settings, or pseudo-fakes are asked of whole images.
+    is missing, the split file lists what is not there, datasets were cut with different crop settings, or pseudo-fakes
+    are asked of whole images.
     """
     names = _choose_datasets(workspace, data)
     groups = [workspace.dataset(name) for name in names]
     notes: list[str] = []
-    stored = [m for group in groups for m in labelled_media(group)]
-    media = of_quality(stored, quality, notes)
-    media = _without_methods(media, left_out, notes)
+    given = read_split_file(splits) if splits else None
+    stored = [m for m in media_of(groups, given, notes) if is_labelled(m)]
+    media = of_quality(of_methods(stored, methods), quality, notes)
+    media = media if methods else _without_methods(media, left_out, notes)
     media = without_conflicts(media, notes)
     jobs = [stored_job(group) for group in groups]
     crop = crop_settings(names, jobs)
     if pseudo:
         _require_faces(crop, names)
-    train, validation, split = _divide(media, jobs, seed, notes, spare=pseudo is None or _has_fakes(media))
+    sources = sorted({str(job.get("split_source", "none")) for job in jobs})
+    source = str(given) if given else f"the datasets' own ({'; '.join(sources)})"
+    spare = pseudo is None or _has_fakes(media)
+    train, validation, split = _divide(media, source, seed, notes, spare=spare)
     if pseudo:
         train, validation = _beside_pseudo_fakes(train, validation, pseudo, notes)
     _require_classes(train, names, pseudo)
@@ -109,6 +123,7 @@ def choose_media(
         data_digest=data_digest(groups),
         train_clips=clips_of(stored, train),
         validation_clips=clips_of(stored, validation),
+        splits_digest=given.digest if given else None,
         notes=notes,
     )
 
@@ -182,15 +197,13 @@ def _beside_pseudo_fakes(
 
 
 def _divide(
-    media: list[MediaRecord], jobs: Sequence[dict[str, Any]], seed: int, notes: list[str], spare: bool
+    media: list[MediaRecord], split: str, seed: int, notes: list[str], spare: bool
 ) -> tuple[dict[str, Labelled], dict[str, Labelled], str]:
     """Training, validation, and where the division comes from; `spare` holds groups out where the datasets do not."""
     parts = parts_of(media)
     joined = components([group_key(m), m.media_id] for m in media)
     train = [m for m in media if parts[m.media_id] is Split.TRAIN]
     held_out = [m for m in media if parts[m.media_id] is Split.VAL]
-    sources = sorted({str(job.get("split_source", "none")) for job in jobs})
-    split = f"the datasets' own ({'; '.join(sources)})"
     if not held_out and train and spare:
         groups = hold_out_validation(train, seed)
         held_out = [m for m in train if group_key(m) in groups]

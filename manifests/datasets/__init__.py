@@ -9,6 +9,7 @@ from ffpipe.manifests.datasets.celeb_df import CelebDF
 from ffpipe.manifests.datasets.deepfakebench import DeepfakeBench
 from ffpipe.manifests.datasets.dfdc import DFDC
 from ffpipe.manifests.datasets.dfdcp import DFDCPreview
+from ffpipe.manifests.datasets.diffusion_fakes import DiffusionFakes
 from ffpipe.manifests.datasets.ffpp import FaceForensics
 from ffpipe.manifests.datasets.folder import Folder
 from ffpipe.manifests.datasets.forensynths import ForenSynths
@@ -43,6 +44,7 @@ _LABELLED: tuple[Layout, ...] = (
     Folder(),
     ForenSynths(),
     WildDeepfake(),
+    DiffusionFakes(),
 )
 #: How many names of a folder an error spells out.
 _SHOWN = 8

@@ -186,43 +186,46 @@ def _divide(dataset: Dataset, official: OfficialSplit | None, seed: int) -> None
     clips = [entry for entry in dataset.entries if not _is_dfd(entry)]
     dfd = _grouped([entry for entry in dataset.entries if _is_dfd(entry)])
     if official is not None:
-        clips = _officially(clips, official, dataset.notes)
-        dataset.split_source = (
-            f"official {', '.join(OFFICIAL_FILES.values())} in {display_path(official.folder)}"
-        )
+        clips, outside = officially(clips, official)
+        if outside:
+            dataset.note_split(outside)
+        dataset.split_source = official.words
     else:
         clips = seeded_split(_grouped(clips), seed)
         dataset.split_source = f"seeded {seed}, identity-disjoint, unofficial"
-        dataset.notes.append(
+        dataset.note_split(
             f"UNOFFICIAL SPLIT: {', '.join(OFFICIAL_FILES.values())} were not found beside the data, so whole "
             f"identities were divided by seed {seed}; give the owner's files with --splits DIR to compare with "
             "published figures"
         )
     if dfd and clips:
         dfd = [replace(entry, split=Split.TEST) for entry in dfd]
-        dataset.notes.append(f"DFD has no official split: its {len(dfd)} videos are test material")
+        dataset.note_split(f"DFD has no official split: its {len(dfd)} videos are test material")
     elif dfd:
         dfd = seeded_split(dfd, seed)
         dataset.split_source = f"seeded {seed}, identity-disjoint, unofficial (DFD has no official split)"
     dataset.entries = sorted(clips + dfd, key=lambda entry: entry.path)
 
 
-def _officially(entries: Sequence[Entry], official: OfficialSplit, notes: list[str]) -> list[Entry]:
-    """Entries whose ids are all of one split get it; the others get none and tie no groups together."""
+def officially(entries: Sequence[Entry], official: OfficialSplit) -> tuple[list[Entry], str | None]:
+    """Entries whose ids are all of one split get it; the others get none and tie no groups together.
+
+    Returns them in groups, and a line on what is outside of all splits, where there is any.
+    """
     placed, outside = [], []
     for entry in entries:
-        splits = {official.ids.get(name) for name in _identities(entry)}
-        split = splits.pop() if len(splits) == 1 else None
+        split = official.split_of(_identities(entry))
         if split is None:
-            outside.append(replace(entry, group=f"ffpp/outside/{entry.pair_id}"))
+            outside.append(replace(entry, split=None, group=f"ffpp/outside/{entry.pair_id}"))
         else:
             placed.append(replace(entry, split=split))
+    line = None
     if outside:
-        notes.append(
+        line = (
             f"{len(outside)} videos are in no official split (unknown ids, or ids of two splits) and are left out "
             f"of all three, such as {display_path(Path(outside[0].path).name)}"
         )
-    return _grouped(placed) + outside
+    return _grouped(placed) + outside, line
 
 
 def _compare(parts: Sequence[_Part], dataset: Dataset, official: OfficialSplit | None) -> None:

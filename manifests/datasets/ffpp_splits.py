@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,16 @@ class OfficialSplit:
     folder: Path
     ids: dict[str, Split]
     pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def words(self) -> str:
+        """Where the split comes from, for people and provenance."""
+        return f"official {', '.join(OFFICIAL_FILES.values())} in {display_path(self.folder)}"
+
+    def split_of(self, names: Iterable[str]) -> Split | None:
+        """The split that all of some ids belong to; None where one is unknown or they are of several."""
+        splits = {self.ids.get(name) for name in names}
+        return splits.pop() if len(splits) == 1 else None
 
 
 def find_official(splits_dir: Path | None, roots: Sequence[Path], notes: list[str]) -> OfficialSplit | None:

@@ -2,7 +2,8 @@
 
 What: videos or images (also frames or face crops) of the user's own. Licence: the user's.
 Layout, the first that applies:
-- a manifest: a CSV file given as the dataset, or `manifest.csv` in the folder (see `manifest.py`);
+- a manifest: a CSV or Parquet file given as the dataset, or `manifest.csv` or `manifest.parquet` in the folder (see
+  `manifest.py`);
 - class folders `real/` and `fake/` (also `0_real` and `1_fake`, `original`, `manipulated` and the like, in any
   case), directly in the folder or under `train/`, `val/`, `test/`.
 Labels: the class folder, or the manifest's column.
@@ -26,7 +27,7 @@ from ffpipe.manifests.inputs import AnyPath, collect, display_path
 from ffpipe.manifests.records import Entry, Label, Split
 from ffpipe.manifests.splits import leaks, seeded_split
 
-MANIFEST_NAME = "manifest.csv"
+MANIFEST_NAMES = ("manifest.csv", "manifest.parquet")
 #: Names of class folders as `plain_name` writes them.
 CLASSES = {
     **dict.fromkeys(("real", "0real", "reals", "original", "originals", "pristine", "genuine"), Label.REAL),
@@ -52,13 +53,12 @@ class Folder:
     """Class folders or a manifest, of the user's own."""
 
     name = "folder"
-    summary = "real/ and fake/ folders of videos or images, or a CSV manifest with path and label"
+    summary = "real/ and fake/ folders of videos or images, or a CSV or Parquet manifest with path and label"
 
     def recognise(self, root: Path) -> Recognition | None:
         """By a manifest with the two columns, or by class folders of both labels."""
-        manifest = _manifest_of(root)
-        if manifest is not None:
-            return Recognition(root, f"found a manifest with path and label: {display_path(manifest)}")
+        if manifests := _manifests_of(root):
+            return Recognition(root, f"found a manifest with path and label: {display_path(manifests[0])}")
         found = _class_folders(root)
         if {part.label for part in found} != set(Label):
             return None
@@ -76,22 +76,24 @@ class Folder:
         if splits_dir is not None:
             raise UsageError(
                 "--splits is for layouts with official split files; here use train/, val/ and test/ folders, "
-                "or a manifest with a split column"
+                "a manifest with a split column, or a split file"
             )
-        manifest = _manifest_of(root)
+        manifests = _manifests_of(root)
+        if len(manifests) > 1:
+            raise UsageError(f"{display_path(root)} holds {' and '.join(MANIFEST_NAMES)}; give one of them")
         dataset = Dataset(self.name, [])
-        if manifest is not None:
+        for manifest in manifests:
             dataset.entries = read_manifest(manifest)
             _divide(dataset, f"given by the split column of {display_path(manifest)}", seed)
-        else:
+        if not manifests:
             _read_class_folders(root, dataset, exclude)
             _divide(dataset, "given by the train, val and test folders", seed)
         return dataset
 
 
-def _manifest_of(root: Path) -> Path | None:
-    path = root / MANIFEST_NAME if root.is_dir() else root
-    return path if path.suffix.lower() == ".csv" and path.is_file() and has_columns(path) else None
+def _manifests_of(root: Path) -> list[Path]:
+    paths = [root / name for name in MANIFEST_NAMES] if root.is_dir() else [root]
+    return [path for path in paths if path.is_file() and has_columns(path)]
 
 
 def _class_folders(root: Path) -> list[_ClassFolder]:
@@ -119,7 +121,7 @@ def _read_class_folders(root: Path, dataset: Dataset, exclude: Sequence[AnyPath]
     if not clips:
         raise UsageError(
             f"{display_path(root)} has no media in class folders; the folder layout needs real/ and fake/ "
-            "(or train/real/, train/fake/ and so on), or a CSV manifest with path and label"
+            "(or train/real/, train/fake/ and so on), or a CSV or Parquet manifest with path and label"
         )
     dataset.entries = group_clips(clips)
     _note_the_rest(root, parts, dataset, exclude)
@@ -154,8 +156,6 @@ def _divide(dataset: Dataset, given: str, seed: int) -> None:
     dataset.split_source = given
     unplaced = sum(entry.split is None for entry in dataset.entries)
     if unplaced:
-        dataset.notes.append(f"{unplaced} media are in no split")
+        dataset.note_split(f"{unplaced} media are in no split")
     if found := leaks(dataset.entries):
-        dataset.notes.append(
-            f"the given split leaks {len(found)} times, first: {display_path(str(found[0]))}"
-        )
+        dataset.note_split(f"the given split leaks {len(found)} times, first: {display_path(str(found[0]))}")

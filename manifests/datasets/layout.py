@@ -72,7 +72,8 @@ class Dataset:
     starts with "official", "seeded", "given" or "none"; `notes` are lines that the user must see;
     `expected` compares with the owner's counts and only warns; `skipped` get a row each; `companions` counts
     what was passed over, by kind; `whole` says that the media are taken whole, since they are no pictures of faces,
-    and `cropped` that they are cut to faces already.
+    and `cropped` that they are cut to faces already; `split_notes` are those of the notes that are about the layout's
+    own split.
     """
 
     name: str
@@ -85,6 +86,12 @@ class Dataset:
     companions: Counter[str] = field(default_factory=Counter)
     whole: bool = False
     cropped: bool = False
+    split_notes: list[str] = field(default_factory=list)
+
+    def note_split(self, line: str) -> None:
+        """Add a note that is moot where the user gives another split."""
+        self.notes.append(line)
+        self.split_notes.append(line)
 
     def summary(self) -> str:
         """One line of counts, such as `4 files: 2 real, 2 fake; train 2, val 2`."""

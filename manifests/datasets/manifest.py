@@ -1,4 +1,4 @@
-"""A CSV manifest of the user's own: one medium a row, `path` and `label` required, the rest optional.
+"""A manifest of the user's own, CSV or Parquet: one medium a row, `path` and `label` required, the rest optional.
 
 Columns: `path` (relative to the manifest, or absolute), `label` (0 or real, 1 or fake; empty for unknown), and
 where known `method`, `quality` (`raw`, or `c` and a rate factor), `split` (train, val, test), `source_id`,
@@ -10,41 +10,25 @@ Other columns are ignored. A path that is absent stays a row and is reported as 
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO, TypeVar
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.pictures import pictures_in
 from ffpipe.manifests.qualities import MAX_RATE_FACTOR, quality_named
-from ffpipe.manifests.records import Entry, Label, Split
+from ffpipe.manifests.records import Entry
+from ffpipe.manifests.rows import LABELS, SPLITS, allowed, columns_of, read_rows
 from ffpipe.manifests.splits import components
 
-T = TypeVar("T")
-
 REQUIRED = ("path", "label")
-LABELS = {"0": Label.REAL, "real": Label.REAL, "1": Label.FAKE, "fake": Label.FAKE, "": None}
-SPLITS = {
-    "train": Split.TRAIN,
-    "val": Split.VAL,
-    "valid": Split.VAL,
-    "validation": Split.VAL,
-    "test": Split.TEST,
-    "": None,
-}
+OPTIONAL = ("method", "quality", "split", "source_id", "target_id", "group", "pair_id")
 
 
 def has_columns(path: Path) -> bool:
-    """Whether the first line of a CSV file names the required columns."""
-    try:
-        with _open(path) as file:
-            header = next(csv.reader(file), [])
-    except (OSError, csv.Error):
-        return False
-    return set(REQUIRED) <= set(header)
+    """Whether a CSV or Parquet file names the required columns."""
+    return columns_of(path) >= set(REQUIRED)
 
 
 def read_manifest(path: Path) -> list[Entry]:
@@ -52,33 +36,20 @@ def read_manifest(path: Path) -> list[Entry]:
 
     Raises:
         UsageError: the file cannot be read, has no row, names a path twice, or a row has a value that is not
-            allowed; the line is named.
+            allowed; the row is named.
+        IntegrityError: a Parquet file declares Arrow extension types.
     """
-    lines: dict[str, int] = {}
+    places: dict[str, str] = {}
     entries = []
-    for line, row in _rows(path):
-        where = f"{display_path(path)}, line {line}"
+    for where, row in read_rows(path, {*REQUIRED, *OPTIONAL}):
         entry = _entry(path.parent, row, where)
-        if lines.setdefault(entry.path, line) != line:
-            raise UsageError(f"{where}: {display_path(entry.path)} is already on line {lines[entry.path]}")
+        if places.setdefault(entry.path, where) != where:
+            first = places[entry.path].rpartition(", ")[2]
+            raise UsageError(f"{where}: {display_path(entry.path)} is already on {first}")
         entries.append(entry)
     if not entries:
         raise UsageError(f"{display_path(path)} lists no medium")
     return _grouped(entries)
-
-
-def _open(path: Path) -> TextIO:
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        with _open(path) as file:
-            reader = csv.DictReader(file, restval="")
-            for row in reader:
-                yield reader.line_num, {key: value for key, value in row.items() if key}
-    except (OSError, csv.Error) as error:
-        raise UsageError(f"{display_path(path)} cannot be read as CSV: {error}") from error
 
 
 def _entry(folder: Path, row: Mapping[str, str], where: str) -> Entry:
@@ -87,24 +58,16 @@ def _entry(folder: Path, row: Mapping[str, str], where: str) -> Entry:
     place = folder / row["path"]
     return Entry(
         path=str(place),
-        label=_allowed(LABELS, row, "label", where),
+        label=allowed(LABELS, row, "label", where),
         method=row.get("method") or None,
         quality=_quality(row.get("quality", ""), where),
-        split=_allowed(SPLITS, row, "split", where),
+        split=allowed(SPLITS, row, "split", where),
         source_id=row.get("source_id") or None,
         target_id=row.get("target_id") or None,
         group=row.get("group") or None,
         pair_id=row.get("pair_id") or None,
         pictures=pictures_in(place) if place.is_dir() else None,
     )
-
-
-def _allowed(table: Mapping[str, T], row: Mapping[str, str], column: str, where: str) -> T:
-    value = row.get(column, "").strip().lower()
-    if value not in table:
-        allowed = ", ".join(key or "empty" for key in table)
-        raise UsageError(f"{where}: {column} {display_path(value)!r} is not one of {allowed}")
-    return table[value]
 
 
 def _quality(cell: str, where: str) -> str | None:
@@ -117,7 +80,7 @@ def _quality(cell: str, where: str) -> str | None:
 
 
 def _grouped(entries: Sequence[Entry]) -> list[Entry]:
-    """Join what shares a group or an identity; a row with neither stands alone."""
+    """Join what shares a group, an identity or a clip; a row with none of them stands alone."""
     keys = [_keys(entry) for entry in entries]
     joined = components(keys)
     return [
@@ -128,4 +91,5 @@ def _grouped(entries: Sequence[Entry]) -> list[Entry]:
 def _keys(entry: Entry) -> list[str]:
     keys = [f"group/{entry.group}"] if entry.group else []
     keys += [f"id/{name}" for name in (entry.source_id, entry.target_id) if name]
+    keys += [f"pair/{entry.pair_id}"] if entry.pair_id else []
     return keys or [f"path/{entry.path}"]

@@ -5,6 +5,7 @@ from ffpipe.pipeline.config.degrade import DegradeConfig
 from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConfig
 from ffpipe.pipeline.config.preview import PreviewConfig
 from ffpipe.pipeline.config.robustness import RobustnessConfig
+from ffpipe.pipeline.config.splits import SplitsConfig
 from ffpipe.pipeline.config.trained import CompareConfig, EvaluateConfig, ExportConfig
 from ffpipe.pipeline.config.training import TrainConfig
 
@@ -21,5 +22,6 @@ __all__ = [
     "PreviewConfig",
     "RobustnessConfig",
     "ScoreConfig",
+    "SplitsConfig",
     "TrainConfig",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
 
 from ffpipe.manifests.errors import UsageError
@@ -28,6 +28,7 @@ JOBS = (
     "preview",
     "degrade",
     "robustness",
+    "splits",
 )
 
 #: Marks a setting that changes how a job runs but not what it produces; left out of the configuration hash.
@@ -143,6 +144,31 @@ def _one_line(cls: type[JobConfig], error: ValidationError) -> str:
     return f"--{name.replace('_', '-')} {first.get('input')!r}: {', or '.join(texts)}"
 
 
+def _parted(value: Any) -> Any:
+    """Names given with commas, alone or among others, one by one."""
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+        return value
+    return tuple(dict.fromkeys(part.strip() for name in given for part in name.split(",") if part.strip()))
+
+
+#: Where a split file lies is a place; the hash of what it says is noted and bound apart.
+SplitsFile = Annotated[
+    Path | None,
+    Field(
+        json_schema_extra=HOW,
+        description="Split file (CSV or Parquet, as `ffpipe splits make` writes) instead of the stored split; what it "
+        "does not list is in no split.",
+    ),
+]
+Methods = Annotated[
+    Annotated[tuple[str, ...], Field(min_length=1)] | None,
+    BeforeValidator(_parted),
+    Field(
+        json_schema_extra=LATER,
+        description="Use only the fakes of these methods, separated by commas, and the reals that belong to them.",
+    ),
+]
 BatchSize = Annotated[
     int, Field(ge=1, le=1024, json_schema_extra=HOW, description="Pictures scored together.")
 ]

@@ -106,7 +106,9 @@ class ExtractConfig(MediaSettings):
         description="Take only files and folders that match this glob below SOURCE, such as "
         "'train/*/horse'; '*' crosses folders; repeatable.",
     )
-    splits: Path | None = Field(default=None, description="Folder with the official split files.")
+    splits: Path | None = Field(
+        default=None, description="Folder with the official split files, or a split file (CSV or Parquet)."
+    )
     seed: int = Field(default=0, ge=0, description="Seed of the fallback split.")
     store_size: int = Field(
         default=512, ge=64, le=4096, multiple_of=8, description="Longest side of a stored crop, in pixels."

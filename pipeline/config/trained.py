@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ffpipe.pipeline.config.base import Arithmetic, BatchSize, JobConfig
+from ffpipe.pipeline.config.base import Arithmetic, BatchSize, JobConfig, Methods, SplitsFile
 
 
 class EvaluateConfig(JobConfig):
@@ -16,6 +16,8 @@ class EvaluateConfig(JobConfig):
     split: Literal["train", "val", "test", "all"] = Field(
         default="test", description="Part of the dataset; each opening of the test split is logged."
     )
+    splits: SplitsFile = None
+    methods: Methods = None
     quality: str | None = Field(
         default=None, description="Use only this quality (c0, c23, c40); all: every one, with a row each."
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ffpipe.pipeline.config.base import HOW, LATER, JobConfig
+from ffpipe.pipeline.config.base import HOW, LATER, JobConfig, Methods, SplitsFile
 from ffpipe.pipeline.optimiser_names import OptimiserName, ScheduleName
 
 
@@ -20,6 +20,8 @@ class TrainConfig(JobConfig):
     data: tuple[str, ...] = Field(
         default=(), description="Datasets in the workspace; default: the only labelled one."
     )
+    splits: SplitsFile = None
+    methods: Methods = None
     quality: str | None = Field(default=None, description="Use only this quality (c0, c23, c40).")
     recipe: Literal["auto", "paper", "quick"] = Field(
         default="auto", description="Set of training settings; `ffpipe models NAME` shows both."

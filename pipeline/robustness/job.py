@@ -15,12 +15,11 @@ from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Split
 from ffpipe.pipeline import provenance
 from ffpipe.pipeline.config import RobustnessConfig
-from ffpipe.pipeline.evaluation_media import ChosenMedia, check_crop, choose_split
+from ffpipe.pipeline.evaluation_media import ChosenMedia, check_media, choose_split
 from ffpipe.pipeline.faces import rows_of_media
 from ffpipe.pipeline.loader import ShardFaces
 from ffpipe.pipeline.openings import log_opening
 from ffpipe.pipeline.output import Advance, Say
-from ffpipe.pipeline.overlap import check_overlap
 from ffpipe.pipeline.robustness.controls import Setting, controls, painter
 from ffpipe.pipeline.robustness.files import FOLDER, Robustness, forget, new_folder, write_files
 from ffpipe.pipeline.robustness.scores import Faces, Pixels, Scored, Treatment, score_treated
@@ -48,18 +47,14 @@ def robustness(
     directory = find_run(run, workspace)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = Weights.load(directory, device)
-    chosen = choose_split(workspace, config.data, config.split, config.quality)
-    accepted = check_crop(chosen, weights, config.accept_crops)
-    chosen.notes.extend(check_overlap(chosen.media, weights.loaded.config, chosen.name, config.split))
-    say(chosen.line(config.split))
-    for note in chosen.notes:
-        say(note)
+    chosen = choose_split(workspace, config, config.split)
+    accepted = check_media(chosen, weights, config, say)
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
     scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)
     folder = new_folder(directory, f"{chosen.name}-{config.split}")
     try:
         facts = _facts(config, weights, chosen, folder, scorer, accepted)
-        if config.split in (Split.TEST, "all"):
+        if chosen.opens_test(config.split):
             facts["opening"] = _open(directory, chosen, facts, say)
         result = _measure(config, workspace, chosen, scorer, facts, folder, say, advance)
         write_files(result)
@@ -125,7 +120,7 @@ def _trained(config: RobustnessConfig, workspace: Workspace) -> tuple[ChosenMedi
     if config.split in (Split.TRAIN, "all"):
         return None, f"references are fitted to the train split, which --split {config.split} measures"
     try:
-        return choose_split(workspace, config.data, Split.TRAIN, config.quality), ""
+        return choose_split(workspace, config, Split.TRAIN), ""
     except UsageError as error:
         return None, error.message
 

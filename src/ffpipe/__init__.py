@@ -30,16 +30,19 @@ if TYPE_CHECKING:
     from ffpipe.pipeline.extract import ExtractResult
     from ffpipe.pipeline.preview import Sheet
     from ffpipe.pipeline.robustness.files import Robustness
+    from ffpipe.pipeline.splits import Checked, Made
     from ffpipe.pipeline.train_result import TrainResult
 
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
+    "check_splits",
     "compare",
     "degrade",
     "evaluate",
     "export",
     "extract",
+    "make_splits",
     "preview",
     "robustness",
     "score",
@@ -171,6 +174,31 @@ def export(
 
     given = Path(run) if run else None
     return job(given, ExportConfig.build(settings), _workspace(workspace), Path(out) if out else None, _say)
+
+
+def make_splits(target: StrPath, out: StrPath, *, workspace: StrPath | None = None, **settings: Any) -> Made:
+    """Divide a source tree or a stored dataset by a protocol; `settings` are those of `ffpipe splits make`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import SplitsConfig
+    from ffpipe.pipeline.splits import make_splits as job
+
+    return job(str(target), Path(out), SplitsConfig.build(settings), _workspace(workspace), _say)
+
+
+def check_splits(
+    target: StrPath, of: StrPath | None = None, *, workspace: StrPath | None = None, **settings: Any
+) -> Checked:
+    """What stands in more than one split; `settings` are those of `ffpipe splits check`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import SplitsConfig
+    from ffpipe.pipeline.splits import check_splits as job
+
+    media = None if of is None else str(of)
+    return job(str(target), SplitsConfig.build(settings), _workspace(workspace), _say, media)
 
 
 def _workspace(given: StrPath | None) -> Any:

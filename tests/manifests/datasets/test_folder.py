@@ -1,12 +1,17 @@
 """The user's own real and fake media: class folders, groups by place and name, manifests."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from ffpipe.manifests import datasets
 from ffpipe.manifests.datasets.folder import Folder
-from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.errors import IntegrityError, UsageError
 from ffpipe.manifests.records import Label, Split
 from ffpipe.manifests.splits import leaks
 
@@ -201,6 +206,74 @@ def test_a_csv_without_the_columns_is_no_manifest(tmp_path):
     assert Folder().recognise(manifest(tmp_path, "file,class\na,0\n")) is None
     make(tmp_path, "real/a.mp4", "fake/b.mp4")
     assert len(load(tmp_path).entries) == 2
+
+
+COLUMNS = {
+    "path": ["a.mp4", "sub/b.mp4", "c.mp4", "d.mp4"],
+    "label": [0, 1, None, 0],
+    "split": ["train", "VAL", None, "test"],
+    "group": ["g1", None, None, None],
+    "method": [None, "Swap", None, None],
+    "quality": ["raw", "c40", None, None],
+    "source_id": [7.0, 8.0, None, None],
+    "target_id": [None, 9, 9, None],
+    "pair_id": ["p", None, None, "p"],
+    "extra": [[1], [2], [3], [4]],
+}
+
+
+def test_a_parquet_manifest_says_what_the_same_csv_says(tmp_path):
+    frame = pd.DataFrame(COLUMNS)
+    whole = frame.astype(dict.fromkeys(("label", "source_id", "target_id"), "Int64"))
+    (tmp_path / "csv").mkdir()
+    whole.to_csv(tmp_path / "csv/manifest.csv", index=False)
+    for place, written in (
+        ("floats", frame),
+        ("integers", whole),
+        ("categories", whole.astype({"split": "category"})),
+    ):
+        (tmp_path / place).mkdir()
+        written.to_parquet(tmp_path / place / "manifest.parquet")
+        seen = Folder().recognise(tmp_path / place)
+        assert seen is not None
+        assert "manifest.parquet" in seen.reason
+        by_csv, by_parquet = load(tmp_path / "csv"), load(tmp_path / place)
+        moved = [replace(e, path=e.path.replace("/csv/", f"/{place}/"), group=None) for e in by_csv.entries]
+        assert [replace(entry, group=None) for entry in by_parquet.entries] == moved
+        assert by_parquet.notes == by_csv.notes
+    a, b, c, d = load(tmp_path / "floats").entries
+    assert a.group == d.group != b.group == c.group, "one clip, and one identity, are one group"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": [2, 1, 0, 0]}, "row 1: label '2' is not one of 0, real, 1, fake, empty"),
+        ({"split": ["training set"] * 4}, "row 1: split"),
+        ({"path": ["a", None, "b", "c"]}, "row 2: the path is empty"),
+        ({"path": ["a", "b", "a", "c"]}, "row 3: .* is already on row 1"),
+        ({"path": [[1], [2], [3], [4]]}, "row 1: path holds list"),
+    ],
+)
+def test_a_wrong_parquet_manifest_names_the_row(tmp_path, change, message):
+    pq.write_table(pa.table({**COLUMNS, **change}), tmp_path / "manifest.parquet")
+    with pytest.raises(UsageError, match=message):
+        load(tmp_path)
+
+
+def test_a_parquet_manifest_with_extension_types_is_refused_unread(tmp_path):
+    column = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(16)], pa.binary(16)))
+    pq.write_table(pa.table({"path": ["a"], "label": [0], "group": column}), tmp_path / "manifest.parquet")
+    with pytest.raises(IntegrityError, match="extension types"):
+        datasets.load(tmp_path)
+
+
+def test_two_manifests_need_a_choice(tmp_path):
+    manifest(tmp_path, "path,label\na.mp4,0\nb.mp4,1\n")
+    pq.write_table(pa.table({"path": ["a.mp4"], "label": [1]}), tmp_path / "manifest.parquet")
+    with pytest.raises(UsageError, match="holds manifest.csv and manifest.parquet; give one of them"):
+        load(tmp_path)
+    assert len(load(tmp_path / "manifest.parquet").entries) == 1
 
 
 def test_undecodable_bytes_in_a_manifest_name_a_file(tmp_path):
