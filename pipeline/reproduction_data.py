@@ -12,7 +12,7 @@ from pathlib import Path
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, MediaRecord, Split
 from ffpipe.manifests.schemas import from_table
-from ffpipe.pipeline.protocols.sources import CELEB_DF_V1, CELEB_DF_V2, Expected, Source
+from ffpipe.pipeline.protocols.sources import CELEB_DF_V1, CELEB_DF_V2, RAW, Expected, Source
 from ffpipe.pipeline.stored_media import crop_settings, parts_of, stored_job
 from ffpipe.pipeline.training_data import extract_command
 from ffpipe.pipeline.workspace import Workspace
@@ -65,7 +65,7 @@ class Holding:
         quality: str | None = None,
         methods: Sequence[str] = (),
     ) -> int:
-        """Media of a label: of a part, of a quality or none, and of fakes those of the methods, where these are given."""
+        """Media of a label; where given of a part, of a quality or none on record, and of fakes by some methods."""
         return sum(
             number
             for (split, held, found, method), number in self.counts.items()
@@ -146,14 +146,14 @@ class Holdings:
         return None
 
     def _other_quality(self, held: Holding, need: Need) -> Lack:
-        """A quality that is not there can be made of a better one, and is extracted beside it."""
+        """A compressed copy can be made of raw video; one of a compressed copy would be compressed twice."""
         there = ", ".join(held.qualities) or "none on record"
         reason = f"{held.name} has no {need.quality} (qualities: {there})"
-        folder = held.source or need.source.folder
-        factor = _RATE_FACTORS.get(str(need.quality))
-        made = [["ffpipe", "degrade", folder, "--crf", str(factor), "--out", folder]] if factor else []
-        commands = [shlex.join(words) for words in made]
-        return Lack(reason, (*commands, self._stored(held)))
+        folder, factor = held.source or need.source.folder, _RATE_FACTORS.get(str(need.quality))
+        if factor is None or RAW not in held.qualities:
+            return Lack(f"{reason}: add its folders to {folder}", (self._stored(held),))
+        degrade = shlex.join(["ffpipe", "degrade", folder, "--crf", str(factor), "--out", folder])
+        return Lack(f"{reason}: add its folders to {folder}, or make them", (degrade, self._stored(held)))
 
     def _again(self, held: Holding, need: Need, what: str) -> Lack:
         commands = (self._stored(held),) if held.source else (self._extract(need),)
@@ -203,11 +203,8 @@ def _short(held: Holding, need: Need, part: Split | None, expected: Expected) ->
         there["fake"] = (held.count(Label.FAKE, part, need.quality), expected.fake)
     for method in need.methods:
         there[method] = (held.count(Label.FAKE, part, need.quality, (method,)), expected.fake)
-    return [
-        f"{where}: {number} of {wanted} {name} media"
-        for name, (number, wanted) in there.items()
-        if number < wanted
-    ]
+    short = [f"{number} of {wanted} {name}" for name, (number, wanted) in there.items() if number < wanted]
+    return [f"{where}: {', '.join(short)}"] if short else []
 
 
 def _holding(workspace: Workspace, name: str) -> Holding | None:
@@ -241,9 +238,9 @@ def _counts(media: Sequence[MediaRecord]) -> Mapping[Key, int]:
 
 
 def _folders(media: Iterable[MediaRecord]) -> frozenset[str]:
-    """Names of the folders that training media lie in, up to the one that their split may be named in."""
+    """Names of the two folders that training media lie in: a label's, and a class's above it."""
     trained = (m for m in media if (m.split or Split.TRAIN) is Split.TRAIN)
-    return frozenset(level.lower() for m in trained for level in Path(m.path).parts[-4:-1])
+    return frozenset(level.lower() for m in trained for level in Path(m.path).parts[-3:-1])
 
 
 def _celeb_df_version(media: Sequence[MediaRecord], source: str | None) -> str | None:

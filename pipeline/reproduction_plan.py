@@ -38,7 +38,7 @@ class Plan:
     protocol: Protocol
     figures: tuple[Printed, ...]
     steps: tuple[Step, ...]
-    missing: Mapping[Printed, Lack] = field(default_factory=dict)
+    missing: Mapping[Printed, tuple[Lack, ...]] = field(default_factory=dict)
 
 
 def select(protocol: Protocol, tables: Sequence[int], only: Sequence[str]) -> tuple[Printed, ...]:
@@ -67,20 +67,20 @@ def select(protocol: Protocol, tables: Sequence[int], only: Sequence[str]) -> tu
 
 def make_plan(protocol: Protocol, holdings: Holdings, figures: Sequence[Printed]) -> Plan:
     """Place every figure: in a step that can be run, or among what is missing."""
-    missing: dict[Printed, Lack] = {}
+    missing: dict[Printed, tuple[Lack, ...]] = {}
     trained: dict[str, Holding] = {}
     wanted: dict[str, dict[tuple[Test, str], tuple[Holding, list[Printed]]]] = {}
     for figure in figures:
         lineage = list(protocol.lineage(protocol.training(figure.training)))
         found = {training.name: holdings.find(_to_train(protocol, training)) for training in lineage}
         data = holdings.find(_to_test(protocol, figure))
-        if lack := next((held for held in (*found.values(), data) if isinstance(held, Lack)), None):
-            missing[figure] = lack
+        lacks = tuple(held for held in (*found.values(), data) if isinstance(held, Lack))
+        if lacks or isinstance(data, Lack):
+            missing[figure] = tuple(dict.fromkeys(lacks))
             continue
         trained |= {name: held for name, held in found.items() if isinstance(held, Holding)}
         for training in lineage:
             wanted.setdefault(training.name, {})
-        assert isinstance(data, Holding)
         wanted[figure.training].setdefault((figure.test, data.name), (data, []))[1].append(figure)
     steps = [
         Step(

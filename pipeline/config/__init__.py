@@ -3,6 +3,7 @@
 from ffpipe.pipeline.config.base import ArithmeticName, EngineName, JobConfig
 from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConfig
 from ffpipe.pipeline.config.preview import PreviewConfig
+from ffpipe.pipeline.config.reproducing import ReproduceConfig
 from ffpipe.pipeline.config.splits import SplitsConfig
 from ffpipe.pipeline.config.trained import EvaluateConfig, ExportConfig
 from ffpipe.pipeline.config.training import TrainConfig
@@ -16,6 +17,7 @@ __all__ = [
     "FrameSettings",
     "JobConfig",
     "PreviewConfig",
+    "ReproduceConfig",
     "ScoreConfig",
     "SplitsConfig",
     "TrainConfig",

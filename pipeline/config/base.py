@@ -18,7 +18,7 @@ EngineName = Literal["auto", "local", "ray"]
 ArithmeticName = Literal["auto", "float32", "channels-last-float32", "bfloat16", "channels-last-bfloat16"]
 
 #: Tables that a TOML file of settings may have, one a job.
-JOBS = ("extract", "train", "score", "evaluate", "export", "preview", "splits")
+JOBS = ("extract", "train", "score", "evaluate", "export", "preview", "splits", "reproduce")
 
 #: Marks a setting that changes how a job runs but not what it produces; left out of the configuration hash.
 HOW: JsonDict = {"result": False}

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 
 from ffpipe.models.detector import OptionValue
 from ffpipe.pipeline.protocols.protocol import ACC, AUC, Printed, Protocol, Test, Training, pair, percent
-from ffpipe.pipeline.protocols.sources import CELEB_DF_V1, FFPP, FOUR_METHODS, by_key
+from ffpipe.pipeline.protocols.sources import CELEB_DF_V1, FFPP, FOUR_METHODS, RAW, by_key
 
 #: Section 4.1: frames a video.
 _FRAMES = 50
-_RAW = "c0"
 _CELEB_DF = "celeb-df"
 _ALONE, _TAUGHT = "sffb", "sffb-kd"
 
@@ -73,7 +72,7 @@ class _Models:
         )
         if name not in self.made:
             shared = {key: value for key, value in changed.items() if key == "backbone"}
-            teacher = self.of(_ALONE, method, _RAW, **shared) if detector == _TAUGHT else None
+            teacher = self.of(_ALONE, method, RAW, **shared) if detector == _TAUGHT else None
             self.made[name] = Training(
                 name, detector, FFPP.key, _FRAMES, quality, (FOUR_METHODS[method],), changed, teacher
             )
@@ -107,8 +106,8 @@ def _printed(models: _Models) -> list[Printed]:
             name = models.of(detector, method, quality)
             found.append(_on(1, row, method, quality, value, name))
     for method, (accuracy, auc) in _TABLE_2.items():
-        name = models.of(_ALONE, method, _RAW)
-        at = _on(2, "Ours-SFFB", method, _RAW, 0.0, name)
+        name = models.of(_ALONE, method, RAW)
+        at = _on(2, "Ours-SFFB", method, RAW, 0.0, name)
         found += pair(at, (ACC, AUC), (percent(accuracy), percent(auc)))
     celeb = Printed(
         2, "Ours-SFFB", "Celeb-DF", ACC, 0.0, models.on_celeb_df(), Test(CELEB_DF_V1.key, frames=_FRAMES)

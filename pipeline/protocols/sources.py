@@ -11,6 +11,8 @@ from ffpipe.stages.crop import Kind
 
 #: The four methods that the FaceForensics++ paper came with, by the abbreviations of the papers' tables.
 FOUR_METHODS = {"DF": "Deepfakes", "FS": "FaceSwap", "F2F": "Face2Face", "NT": "NeuralTextures"}
+#: What the layouts call uncompressed video.
+RAW = "c0"
 
 
 @dataclass(frozen=True, slots=True)
