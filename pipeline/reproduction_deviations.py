@@ -9,7 +9,7 @@ from ffpipe.manifests.datasets.forensynths import PROGAN_CLASSES
 from ffpipe.manifests.records import Split
 from ffpipe.models.registry import detector_info
 from ffpipe.pipeline.config import ReproduceConfig
-from ffpipe.pipeline.protocols.protocol import Protocol, Test, Training
+from ffpipe.pipeline.protocols.protocol import Protocol, Training, Trial
 from ffpipe.pipeline.protocols.sources import Source
 from ffpipe.pipeline.recipe_book import recipes_of
 from ffpipe.pipeline.reproduction_data import Holding, Need, incomplete
@@ -25,7 +25,7 @@ def of_training_data(protocol: Protocol, training: Training, held: Holding) -> l
     return [*_of_data(protocol, need, held), *_of_classes(source, held)]
 
 
-def of_test_data(protocol: Protocol, test: Test, held: Holding) -> list[str]:
+def of_test_data(protocol: Protocol, test: Trial, held: Holding) -> list[str]:
     """How the pictures of a test differ from the paper's."""
     need = Need(protocol.sources[test.source], Split.TEST, test.frames, test.quality, test.methods)
     return _of_data(protocol, need, held)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, Split
-from ffpipe.pipeline.protocols.protocol import MEAN, WHOLE, Printed, Protocol, Test, Training
+from ffpipe.pipeline.protocols.protocol import MEAN, WHOLE, Printed, Protocol, Training, Trial
 from ffpipe.pipeline.reproduction_data import Holding, Holdings, Lack, Need
 
 
@@ -16,7 +16,7 @@ from ffpipe.pipeline.reproduction_data import Holding, Holdings, Lack, Need
 class Measurement:
     """One evaluation of a training: a test on a dataset, for these figures; methods are those that are there."""
 
-    test: Test
+    test: Trial
     data: Holding
     methods: tuple[str, ...]
     figures: tuple[Printed, ...]
@@ -69,7 +69,7 @@ def make_plan(protocol: Protocol, holdings: Holdings, figures: Sequence[Printed]
     """Place every figure: in a step that can be run, or among what is missing."""
     missing: dict[Printed, tuple[Lack, ...]] = {}
     trained: dict[str, Holding] = {}
-    wanted: dict[str, dict[tuple[Test, str], tuple[Holding, list[Printed]]]] = {}
+    wanted: dict[str, dict[tuple[Trial, str], tuple[Holding, list[Printed]]]] = {}
     for figure in figures:
         lineage = list(protocol.lineage(protocol.training(figure.training)))
         found = {training.name: holdings.find(_to_train(protocol, training)) for training in lineage}
@@ -105,7 +105,7 @@ def _to_test(protocol: Protocol, figure: Printed) -> Need:
     return Need(protocol.sources[test.source], Split.TEST, test.frames, test.quality, methods)
 
 
-def _measurement(test: Test, data: Holding, figures: list[Printed]) -> Measurement:
+def _measurement(test: Trial, data: Holding, figures: list[Printed]) -> Measurement:
     there = tuple(
         method for method in test.methods if data.count(Label.FAKE, Split.TEST, test.quality, (method,))
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from ffpipe.manifests.errors import UsageError
 from ffpipe.pipeline.protocols.faclue import FACLUE
 from ffpipe.pipeline.protocols.fssnet import FSSNET
-from ffpipe.pipeline.protocols.protocol import Printed, Protocol, Test, Training
+from ffpipe.pipeline.protocols.protocol import Printed, Protocol, Training, Trial
 from ffpipe.pipeline.protocols.sfcl_hcmf import SFCL_HCMF
 from ffpipe.pipeline.protocols.sffb_kd import SFFB_KD
 from ffpipe.pipeline.protocols.sources import Source
 
-__all__ = ["PROTOCOLS", "Printed", "Protocol", "Source", "Test", "Training", "get_protocol"]
+__all__ = ["PROTOCOLS", "Printed", "Protocol", "Source", "Trial", "Training", "get_protocol"]
 
 PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (SFCL_HCMF, SFFB_KD, FACLUE, FSSNET)}
 

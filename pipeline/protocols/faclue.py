@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ffpipe.models.detector import OptionValue
-from ffpipe.pipeline.protocols.protocol import ACC, AUC, Printed, Protocol, Test, Training, pair
+from ffpipe.pipeline.protocols.protocol import ACC, AUC, Printed, Protocol, Training, Trial, pair
 from ffpipe.pipeline.protocols.sources import CELEB_DF_V2, FFPP, FOUR_METHODS, WILD_DEEPFAKE, by_key
 
 #: Section 4.2: frames a video.
@@ -63,17 +63,17 @@ def _within(table: int, row: str, ablation: str, values: tuple[float, ...]) -> I
     for (column, (source, within)), auc, accuracy in zip(
         _WITHIN.items(), values[::2], values[1::2], strict=True
     ):
-        test = Test(source, frames=_FRAMES)
+        test = Trial(source, frames=_FRAMES)
         at = Printed(table, row, column, AUC, 0.0, _name(within, ablation), test)
         yield from pair(at, (AUC, ACC), (auc, accuracy))
 
 
 def _printed() -> Iterator[Printed]:
     yield from _within(1, _ROW, "", _FULL)
-    ffpp = Test(FFPP.key, "c23", (FOUR_METHODS["DF"],), _FRAMES)
+    ffpp = Trial(FFPP.key, "c23", (FOUR_METHODS["DF"],), _FRAMES)
     yield Printed(2, _ROW, "FF++ (DF)", AUC, 0.9994, _CROSS, ffpp)
-    yield Printed(2, _ROW, "Celeb-DF", AUC, 0.7146, _CROSS, Test(CELEB_DF_V2.key, frames=_FRAMES))
-    yield Printed(2, _ROW, "WildDeepfake", AUC, 0.7132, _CROSS, Test(WILD_DEEPFAKE.key, frames=_FRAMES))
+    yield Printed(2, _ROW, "Celeb-DF", AUC, 0.7146, _CROSS, Trial(CELEB_DF_V2.key, frames=_FRAMES))
+    yield Printed(2, _ROW, "WildDeepfake", AUC, 0.7132, _CROSS, Trial(WILD_DEEPFAKE.key, frames=_FRAMES))
     for table, rows in ((3, _TABLE_3), (4, _TABLE_4)):
         for row, (ablation, _, values) in rows.items():
             yield from _within(table, row, ablation, values)

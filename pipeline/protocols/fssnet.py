@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ffpipe.models.detector import OptionValue
-from ffpipe.pipeline.protocols.protocol import ACC, AP, MEAN, Printed, Protocol, Test, Training, pair, percent
+from ffpipe.pipeline.protocols.protocol import (
+    ACC,
+    AP,
+    MEAN,
+    Printed,
+    Protocol,
+    Training,
+    Trial,
+    pair,
+    percent,
+)
 from ffpipe.pipeline.protocols.sources import DIFFUSION_FAKES, FORENSYNTHS, by_key
 
 _ROW = "FSSNet(our)"
@@ -59,8 +69,8 @@ _TABLE_4: _MEANS = {
     "Rgb Freq SBCA AFF": (_FULL, {}, (94.78, 97.02), (92.58, 97.18)),
 }
 
-_GANS = Test(FORENSYNTHS.key, methods=tuple(name for name, *_ in _TABLE_1.values()))
-_DIFFUSION = Test(DIFFUSION_FAKES.key, methods=tuple(name for name, *_ in _TABLE_2.values()))
+_GANS = Trial(FORENSYNTHS.key, methods=tuple(name for name, *_ in _TABLE_1.values()))
+_DIFFUSION = Trial(DIFFUSION_FAKES.key, methods=tuple(name for name, *_ in _TABLE_2.values()))
 
 
 def _shares(values: tuple[float, float]) -> tuple[float, float]:
@@ -69,7 +79,7 @@ def _shares(values: tuple[float, float]) -> tuple[float, float]:
 
 def _sets(
     table: int,
-    test: Test,
+    test: Trial,
     columns: Mapping[str, tuple[str, float, float]],
     mean: tuple[float, float],
     note: str = "",

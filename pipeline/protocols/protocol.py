@@ -37,7 +37,7 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Trial:
     """A test split that trainings are measured on; frames: a video, None for all that are stored."""
 
     source: str
@@ -60,7 +60,7 @@ class Printed:
     metric: Metric
     value: float
     training: str
-    test: Test
+    test: Trial
     subset: str = WHOLE
     note: str = ""
 

@@ -6,7 +6,7 @@ Own rows alone are carried over: the papers' other rows are quoted from elsewher
 from __future__ import annotations
 
 from ffpipe.models.detector import OptionValue
-from ffpipe.pipeline.protocols.protocol import ACC, AUC, Printed, Protocol, Test, Training, pair, percent
+from ffpipe.pipeline.protocols.protocol import ACC, AUC, Printed, Protocol, Training, Trial, pair, percent
 from ffpipe.pipeline.protocols.sources import CELEB_DF_V2, DFDC, FFPP, FOUR_METHODS, by_key
 
 _METHODS = tuple(FOUR_METHODS.values())
@@ -32,8 +32,8 @@ _TABLE_4: tuple[tuple[str, str, dict[str, OptionValue], float], ...] = (
 _TABLE_4_FIRST = "table 3 prints 98.95 of this model; 97.70 is its row without SCBM and SIDA as well"
 
 
-def _test(quality: str) -> Test:
-    return Test(FFPP.key, quality, _METHODS, _FRAMES)
+def _test(quality: str) -> Trial:
+    return Trial(FFPP.key, quality, _METHODS, _FRAMES)
 
 
 def _training(name: str, quality: str, options: dict[str, OptionValue]) -> Training:
@@ -54,7 +54,7 @@ def _in_dataset(column: str, quality: str, accuracy: float, auc: float) -> tuple
     return pair(at, (ACC, AUC), (percent(accuracy), percent(auc)))
 
 
-def _cross(column: str, test: Test, value: float, note: str = "") -> Printed:
+def _cross(column: str, test: Trial, value: float, note: str = "") -> Printed:
     return Printed(2, _ROW, column, AUC, percent(value), "c23", test, note=note)
 
 
@@ -63,8 +63,8 @@ _PRINTED = (
     *_in_dataset("FF++(HQ)", "c23", 97.43, 99.58),
     *_in_dataset("FF++(LQ)", "c40", 91.77, 94.21),
     _cross("FF++(c23)", _test("c23"), 99.58),
-    _cross("Celeb-DF(v2)", Test(CELEB_DF_V2.key, frames=_CROSS_FRAMES), 74.68),
-    _cross("DFDC", Test(DFDC.key, frames=_CROSS_FRAMES), 73.71, _DFDC_PART),
+    _cross("Celeb-DF(v2)", Trial(CELEB_DF_V2.key, frames=_CROSS_FRAMES), 74.68),
+    _cross("DFDC", Trial(DFDC.key, frames=_CROSS_FRAMES), 73.71, _DFDC_PART),
     *(
         Printed(3, row, "AUC", AUC, percent(value), name, _test("c23"))
         for row, name, _, value in _TABLE_3

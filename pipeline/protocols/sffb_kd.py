@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ffpipe.models.detector import OptionValue
-from ffpipe.pipeline.protocols.protocol import ACC, AUC, Printed, Protocol, Test, Training, pair, percent
+from ffpipe.pipeline.protocols.protocol import ACC, AUC, Printed, Protocol, Training, Trial, pair, percent
 from ffpipe.pipeline.protocols.sources import CELEB_DF_V1, FFPP, FOUR_METHODS, RAW, by_key
 
 #: Section 4.1: frames a video.
@@ -88,8 +88,8 @@ def _word(value: OptionValue) -> str:
     return str(value).replace("+", "-")
 
 
-def _test(method: str, quality: str) -> Test:
-    return Test(FFPP.key, quality, (FOUR_METHODS[method],), _FRAMES)
+def _test(method: str, quality: str) -> Trial:
+    return Trial(FFPP.key, quality, (FOUR_METHODS[method],), _FRAMES)
 
 
 def _on(
@@ -110,7 +110,7 @@ def _printed(models: _Models) -> list[Printed]:
         at = _on(2, "Ours-SFFB", method, RAW, 0.0, name)
         found += pair(at, (ACC, AUC), (percent(accuracy), percent(auc)))
     celeb = Printed(
-        2, "Ours-SFFB", "Celeb-DF", ACC, 0.0, models.on_celeb_df(), Test(CELEB_DF_V1.key, frames=_FRAMES)
+        2, "Ours-SFFB", "Celeb-DF", ACC, 0.0, models.on_celeb_df(), Trial(CELEB_DF_V1.key, frames=_FRAMES)
     )
     found += pair(celeb, (ACC, AUC), (percent(_TABLE_2_CELEB_DF[0]), percent(_TABLE_2_CELEB_DF[1])))
     for row, (fusion, value) in _TABLE_3.items():
