@@ -12,10 +12,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ffpipe.manifests.errors import LockedError, StorageError, UsageError
 from ffpipe.manifests.shards import RunLock
+from ffpipe.manifests.split_files import read_split_file
 from ffpipe.models import checkpoint
 from ffpipe.pipeline import provenance
 from ffpipe.pipeline.config import EvaluateConfig, ReproduceConfig, TrainConfig
@@ -34,7 +36,7 @@ from ffpipe.pipeline.reproduction_deviations import (
 from ffpipe.pipeline.reproduction_plan import Measurement, Plan, Step, make_plan, select
 from ffpipe.pipeline.reproduction_report import plan_lines, write_results
 from ffpipe.pipeline.reproduction_results import Outcome, Result, headline, read_results
-from ffpipe.pipeline.stored_media import data_digest
+from ffpipe.pipeline.stored_media import data_digest, stored_job
 from ffpipe.pipeline.train import is_finished, run_digest, stored_digest, train
 from ffpipe.pipeline.workspace import Workspace
 
@@ -73,14 +75,15 @@ def reproduce(
     """
     protocol = get_protocol(name)
     figures = select(protocol, config.table, config.only)
-    holdings = Holdings(workspace, protocol.sources, config.use, protocol.face_detector)
-    plan = make_plan(protocol, holdings, figures)
+    kept = workspace.root / "reproductions"
+    with TemporaryDirectory() if config.dry_run else nullcontext(str(kept)) as place:
+        plan = make_plan(protocol, Holdings(workspace, protocol, config, Path(place) / "splits"), figures)
     runner = _Runner(protocol, config, workspace, say, meter or (lambda _: nullcontext()))
     states = {step.training.name: runner.state(step) for step in plan.steps}
     deviations = {step.training.name: runner.known_deviations(step) for step in plan.steps}
     for line in plan_lines(plan, states, deviations):
         say(line)
-    folder = workspace.root / "reproductions" / f"{protocol.name}-{config.recipe}{_seed_word(config)}"
+    folder = kept / f"{protocol.name}-{config.recipe}{_seed_word(config)}"
     result = Reproduction(folder, plan, states, deviations)
     if config.dry_run:
         return result
@@ -217,6 +220,8 @@ class _Runner:
             model=training.detector,
             data=(step.data.name,),
             quality=training.quality,
+            methods=training.methods or None,
+            splits=step.data.splits,
             recipe=config.recipe,
             teacher=self._runs[training.teacher] if training.teacher else None,
             unpaired="drop" if training.teacher else "error",
@@ -248,6 +253,8 @@ class _Runner:
         config = EvaluateConfig(
             data=data.name,
             quality=test.quality,
+            methods=measurement.methods or None,
+            splits=data.splits,
             frames_per_video=test.frames,
             replicates=self.config.replicates,
             seed=self.config.seed,
@@ -264,14 +271,18 @@ class _Runner:
 
     def _earlier(self, run: Path, config: EvaluateConfig) -> dict[str, Any] | None:
         """An evaluation of these settings, weights and data: measuring again would only open the test split again."""
+        group = self.workspace.dataset(config.data)
+        given = read_split_file(config.splits) if config.splits else None
         wanted = (
             config.digest(),
-            data_digest([self.workspace.dataset(config.data)]),
+            data_digest([group]),
+            str(given or stored_job(group).get("split_source", "none")),
             _read(run / checkpoint.HASHES)[checkpoint.WEIGHTS],
         )
         for path in sorted((run / EVALUATIONS).glob("*/evaluation.json")):
             stored = _read(path)
-            if (_digest_of(stored), stored["data_digest"], stored["model_id"]) == wanted:
+            facts = (stored[key] for key in ("data_digest", "split_source", "model_id"))
+            if (_digest_of(stored), *facts) == wanted:
                 return stored
         return None
 

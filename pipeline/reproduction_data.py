@@ -6,14 +6,18 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, MediaRecord, Split
 from ffpipe.manifests.schemas import from_table
+from ffpipe.manifests.split_files import SplitFile, read_split_file
+from ffpipe.pipeline.config import ReproduceConfig, SplitsConfig
+from ffpipe.pipeline.protocols.protocol import Protocol
 from ffpipe.pipeline.protocols.sources import CELEB_DF_V1, CELEB_DF_V2, RAW, Expected, Source
-from ffpipe.pipeline.stored_media import crop_settings, parts_of, stored_job
+from ffpipe.pipeline.splits import make_splits
+from ffpipe.pipeline.stored_media import crop_settings, is_labelled, media_of, parts_of, stored_job
 from ffpipe.pipeline.training_data import extract_command
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.crop import Kind
@@ -40,6 +44,7 @@ class Holding:
 
     version: of layouts that have several, where it can be told. frames: the most that any medium was looked at.
     detector: of faces. counts: contents with pictures. folders: lower-case names of folders that training media lie in.
+    splits: the file that divides it, where that is not the stored split.
     """
 
     name: str
@@ -52,6 +57,7 @@ class Holding:
     source: str | None
     counts: Mapping[Key, int]
     folders: frozenset[str]
+    splits: Path | None = None
 
     @property
     def qualities(self) -> list[str]:
@@ -88,39 +94,86 @@ class Need:
 
 
 class Holdings:
-    """The datasets of a workspace, with the user's word on which of them is which."""
+    """The datasets of a workspace, with the user's word on which of them is which and how it is divided."""
 
     def __init__(
-        self, workspace: Workspace, sources: Mapping[str, Source], use: Sequence[str], detector: str | None
+        self,
+        workspace: Workspace,
+        protocol: Protocol,
+        config: ReproduceConfig,
+        folder: Path,
     ) -> None:
-        """`use` has KEY=NAME; `detector` of faces is what commands ask for.
+        """`folder` takes the split files of papers that divide a dataset in a way of their own.
 
-        Raises UsageError for a key that the protocol has not, or a dataset that the workspace has not;
-        StorageError and IntegrityError for a damaged one.
+        Raises UsageError for a key that the protocol has not, or a dataset or file that is not there; StorageError
+        and IntegrityError for a damaged one.
         """
-        self._workspace, self._detector = workspace, detector
+        self._workspace, self._folder, self._seed = workspace, folder, config.seed
+        self._detector = protocol.face_detector
         self._held = {name: held for name in workspace.datasets() if (held := _holding(workspace, name))}
-        self._chosen = chosen_names(use, sources, self._held, workspace)
+        self._chosen = _keyed("--use", config.use, protocol.sources)
+        for key, name in self._chosen.items():
+            if name not in self._held:
+                raise UsageError(
+                    f"--use {key}={name}: no labelled dataset {name!r} in {workspace.root}; there are "
+                    f"{', '.join(sorted(self._held)) or 'none'}"
+                )
+        given = _keyed("--splits", config.splits, protocol.sources)
+        self._splits = {key: read_split_file(Path(file)) for key, file in given.items()}
+        self._divided: dict[tuple[str, str], Holding | Lack] = {}
 
     def find(self, need: Need) -> Holding | Lack:
         """The dataset that has what is needed, or what is missing."""
         source = need.source
-        fitting = [held for held in self._held.values() if self._fits(held, source)]
+        fitting = [self._as_divided(held, source) for held in self._held.values() if self._fits(held, source)]
         if not fitting:
             return self._absent(need)
-        found = [(held, self._missing(held, need)) for held in fitting]
-        whole = [held for held, lack in found if lack is None]
+        found = [held if isinstance(held, Lack) else self._missing(held, need) or held for held in fitting]
+        whole = [held for held in found if isinstance(held, Holding)]
         if len(whole) > 1:
             names = ", ".join(held.name for held in whole)
             return Lack(
                 f"several datasets could be {source.title}: {names}; say which with --use {source.key}={whole[0].name}"
             )
-        return whole[0] if whole else next(lack for _, lack in found if lack)
+        return whole[0] if whole else found[0]
 
     def _fits(self, held: Holding, source: Source) -> bool:
         if source.key in self._chosen:
             return held.name == self._chosen[source.key]
         return held.layout == source.layout and held.version in (source.version, None)
+
+    def _as_divided(self, held: Holding, source: Source) -> Holding | Lack:
+        """The dataset with the split that the user gave, or the paper's own; else as it is stored."""
+        if source.key not in self._splits and source.protocol is None:
+            return held
+        place = (held.name, source.key)
+        if place not in self._divided:
+            try:
+                self._divided[place] = self._divide(held, source)
+            except UsageError as error:
+                self._divided[place] = Lack(f"{held.name} cannot be divided: {error.message}")
+        return self._divided[place]
+
+    def _divide(self, held: Holding, source: Source) -> Holding:
+        given = self._splits.get(source.key) or self._own_split(held, str(source.protocol))
+        media = media_of([self._workspace.dataset(held.name)], given, [])
+        return replace(
+            held,
+            counts=_counts([m for m in media if is_labelled(m)]),
+            split_source=str(given) if source.key in self._splits else str(source.protocol),
+            splits=given.path,
+        )
+
+    def _own_split(self, held: Holding, protocol: str) -> SplitFile:
+        """The paper's way of dividing, drawn by our seed; who is shown does not matter to it."""
+        path = self._folder / f"{held.name}-{protocol}-{self._seed}.csv"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            config = SplitsConfig(protocol=protocol, seed=self._seed, links="ignore")
+            make_splits(
+                str(self._workspace.dataset(held.name).root), path, config, self._workspace, lambda _: None
+            )
+        return read_split_file(path)
 
     def _absent(self, need: Need) -> Lack:
         return Lack(f"no {need.source.title} in the workspace", (self._extract(need),))
@@ -169,21 +222,14 @@ def _place(need: Need) -> str:
     return f"{need.part}" + (f" at {need.quality}" if need.quality else "")
 
 
-def chosen_names(
-    given: Sequence[str], sources: Mapping[str, Source], known: Iterable[str], workspace: Workspace
-) -> dict[str, str]:
-    """`--use KEY=NAME` by key. Raises UsageError."""
+def _keyed(option: str, given: Sequence[str], sources: Mapping[str, Source]) -> dict[str, str]:
+    """`KEY=VALUE` by key. Raises UsageError."""
     chosen: dict[str, str] = {}
     for text in given:
-        key, equals, name = text.partition("=")
-        if not equals or key not in sources:
-            raise UsageError(f"--use {text}: KEY=NAME is allowed, KEY being one of {', '.join(sources)}")
-        if name not in known:
-            raise UsageError(
-                f"--use {text}: no labelled dataset {name!r} in {workspace.root}; there are "
-                f"{', '.join(sorted(known)) or 'none'}"
-            )
-        chosen[key] = name
+        key, equals, value = text.partition("=")
+        if not equals or not value or key not in sources:
+            raise UsageError(f"{option} {text}: KEY=VALUE is allowed, KEY being one of {', '.join(sources)}")
+        chosen[key] = value
     return chosen
 
 

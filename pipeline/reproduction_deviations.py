@@ -80,9 +80,9 @@ def _of_data(protocol: Protocol, need: Need, held: Holding) -> list[str]:
 
 
 def _of_split(source: Source, held: Holding) -> list[str]:
-    if source.protocol:
+    if source.protocol and held.split_source != source.protocol:
         return [f"{held.name}: its split is {held.split_source}, the paper's is {source.protocol}"]
-    if not held.split_source.startswith("official"):
+    if not source.protocol and not held.split_source.startswith("official"):
         return [f"{held.name}: the split is not its owner's ({held.split_source})"]
     return []
 

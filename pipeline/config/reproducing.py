@@ -28,6 +28,10 @@ class ReproduceConfig(JobConfig):
         default=(),
         description="Take the dataset NAME of the workspace as the protocol's KEY, such as ffpp=FF++; repeatable.",
     )
+    splits: tuple[str, ...] = Field(
+        default=(),
+        description="Divide the protocol's KEY as a split file says, KEY=FILE; repeatable. Default: the owner's split.",
+    )
     pretrained: str | None = Field(
         default=None,
         description="Weights to start from, where the paper does: FILE, or 'none'. [default: the published ones]",

@@ -7,12 +7,14 @@ from protocol_data import mark, write_ffpp, write_simple
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, Split
+from ffpipe.pipeline.config import ReproduceConfig
+from ffpipe.pipeline.protocols.protocol import Protocol
 from ffpipe.pipeline.protocols.sources import CELEB_DF_V1, CELEB_DF_V2, FFPP, FOUR_METHODS, by_key
 from ffpipe.pipeline.reproduction_data import Holding, Holdings, Lack, Need, incomplete
 from ffpipe.pipeline.workspace import Workspace
 
 FOUR = tuple(FOUR_METHODS.values())
-SOURCES = by_key(FFPP, CELEB_DF_V1, CELEB_DF_V2)
+PROTOCOL = Protocol("made", "", by_key(FFPP, CELEB_DF_V1, CELEB_DF_V2), (), (), face_detector="dlib")
 
 
 @pytest.fixture
@@ -21,8 +23,9 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
     return Workspace.find()
 
 
-def find(workspace: Workspace, need: Need, *use: str) -> Holding | Lack:
-    return Holdings(workspace, SOURCES, use, "dlib").find(need)
+def find(workspace: Workspace, need: Need, *use: str, splits: tuple[str, ...] = ()) -> Holding | Lack:
+    config = ReproduceConfig(use=use, splits=splits)
+    return Holdings(workspace, PROTOCOL, config, workspace.root / "splits").find(need)
 
 
 def ffpp(quality: str = "c23", part: Split = Split.TRAIN, methods: tuple[str, ...] = FOUR) -> Need:
@@ -112,7 +115,7 @@ def test_celeb_df_is_told_apart_by_name_or_by_the_user(workspace: Workspace) -> 
 @pytest.mark.parametrize(
     ("use", "words"),
     [
-        ("ffpp", "KEY=NAME"),
+        ("ffpp", "KEY=VALUE is allowed"),
         ("nope=a", "one of ffpp, celeb-df-v1, celeb-df-v2"),
         ("ffpp=nope", "no labelled dataset 'nope'"),
     ],

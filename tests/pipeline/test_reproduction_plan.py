@@ -9,6 +9,7 @@ from protocol_data import mark, write_ffpp, write_part, write_simple
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, Split
+from ffpipe.pipeline.config import ReproduceConfig
 from ffpipe.pipeline.protocols import PROTOCOLS
 from ffpipe.pipeline.protocols.protocol import MEAN
 from ffpipe.pipeline.reproduction_data import Holdings
@@ -24,7 +25,7 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
 
 def plan(workspace: Workspace, name: str, *only: str, table: tuple[int, ...] = ()) -> Plan:
     protocol = PROTOCOLS[name]
-    holdings = Holdings(workspace, protocol.sources, (), protocol.face_detector)
+    holdings = Holdings(workspace, protocol, ReproduceConfig(), workspace.root / "splits")
     return make_plan(protocol, holdings, select(protocol, table, only))
 
 
