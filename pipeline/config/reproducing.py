@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ffpipe.pipeline.config.base import HOW, BatchSize, JobConfig
+from ffpipe.pipeline.config.base import HOW, Arithmetic, BatchSize, JobConfig
 
 
 class ReproduceConfig(JobConfig):
@@ -45,6 +45,8 @@ class ReproduceConfig(JobConfig):
     seed: int = Field(default=0, ge=0, description="Seed of every training and bootstrap.")
     replicates: int = Field(default=1000, ge=100, description="Bootstrap draws of the 95% intervals.")
     batch_size: BatchSize = 8
+    #: Of others the fastest here and now is chosen: figures would depend on what else the machine does.
+    arithmetic: Arithmetic = "float32"
     num_workers: int = Field(
         default=1, ge=1, le=64, description="Training workers (one GPU each where present)."
     )

@@ -7,6 +7,7 @@ ffpipe.train(model="sfcl-hcmf")
 report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
 figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # accuracy, AP and AUC of the test split
 ffpipe.export("sfcl-hcmf/paper-001", out="net.onnx")
+ffpipe.reproduce("sfcl-hcmf", dry_run=True)  # what of the paper's tables can be run on the workspace's datasets
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ffpipe.pipeline.export import ExportResult
     from ffpipe.pipeline.extract import ExtractResult
     from ffpipe.pipeline.preview import Sheet
+    from ffpipe.pipeline.reproduce import Reproduction
     from ffpipe.pipeline.splits import Checked, Made
     from ffpipe.pipeline.train_result import TrainResult
 
@@ -36,6 +38,7 @@ __all__ = [
     "extract",
     "make_splits",
     "preview",
+    "reproduce",
     "score",
     "train",
 ]
@@ -151,6 +154,17 @@ def check_splits(
 
     media = None if of is None else str(of)
     return job(str(target), SplitsConfig.build(settings), _workspace(workspace), _say, media)
+
+
+def reproduce(paper: str, *, workspace: StrPath | None = None, **settings: Any) -> Reproduction:
+    """Run a paper's protocol on the datasets of the workspace; `settings` are those of `ffpipe reproduce`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import ReproduceConfig
+    from ffpipe.pipeline.reproduce import reproduce as job
+
+    return job(paper, ReproduceConfig.build(settings), _workspace(workspace), _say)
 
 
 def _workspace(given: StrPath | None) -> Any:

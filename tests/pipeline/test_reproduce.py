@@ -240,3 +240,15 @@ def test_two_at_once_are_refused(workspace: Workspace) -> None:
     folder.mkdir(parents=True)
     with RunLock(folder / "_lock"), pytest.raises(LockedError):
         run(workspace, meter=lambda _: nullcontext())
+
+
+@pytest.mark.slow
+def test_a_rehearsal_of_faclue_runs_on_made_up_faces(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_ffpp(workspace, clips=4)
+    settings = ReproduceConfig(recipe="quick", table=(2,), epochs=1, engine="local", replicates=100)
+    result = reproduce("faclue", settings, workspace, lambda line: None)
+    assert [found.ours is not None for found in result.results] == [True, False, False]
+    assert (result.results[0].n_real, result.results[0].n_fake) == (4, 4), "Deepfakes alone"
+    again = reproduce("faclue", settings, workspace, lambda line: None)
+    assert again.results == result.results

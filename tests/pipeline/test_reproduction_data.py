@@ -6,7 +6,8 @@ import pytest
 from protocol_data import mark, write_ffpp, write_simple
 
 from ffpipe.manifests.errors import UsageError
-from ffpipe.manifests.records import Label, Split
+from ffpipe.manifests.records import Label, MediaRecord, Split
+from ffpipe.manifests.schemas import from_table
 from ffpipe.pipeline.config import ReproduceConfig
 from ffpipe.pipeline.protocols.protocol import Protocol
 from ffpipe.pipeline.protocols.sources import CELEB_DF_V1, CELEB_DF_V2, FFPP, FOUR_METHODS, by_key
@@ -124,6 +125,37 @@ def test_a_wrong_use_is_told_what_is_allowed(workspace: Workspace, use: str, wor
     write_ffpp(workspace, "a", methods=(), parts=(Split.TRAIN,))
     with pytest.raises(UsageError, match=words):
         find(workspace, ffpp(), use)
+
+
+def test_a_paper_s_own_division_is_drawn_and_kept(workspace: Workspace) -> None:
+    write_simple(workspace, "celeb", "celeb-df", "/data/Celeb-DF-v1", parts=(Split.TRAIN,), clips=8)
+    found = find(workspace, Need(CELEB_DF_V1, Split.TEST, 50))
+    assert isinstance(found, Holding)
+    assert [found.count(label, part) for label in Label for part in Split] == [6, 1, 1, 6, 1, 1]
+    assert found.split_source == "sffb-celeb-df-6-1-1"
+    assert found.splits == workspace.root / "splits" / "celeb-sffb-celeb-df-6-1-1-0.csv"
+    written = found.splits.read_bytes()
+    assert find(workspace, Need(CELEB_DF_V1, Split.TRAIN, 50)) == found
+    assert found.splits.read_bytes() == written
+
+
+def test_a_split_file_of_the_user_goes_before_any_other(workspace: Workspace) -> None:
+    write_ffpp(workspace, parts=(Split.TRAIN,), clips=2)
+    media = from_table(workspace.dataset("FF++").read("media"), MediaRecord)
+    lines = [f"{m.media_id},{'test' if m.group == 'train1' else 'train'}" for m in media]
+    file = workspace.root / "mine.csv"
+    file.write_text("\n".join(["media_id,split", *lines]) + "\n")
+    assert isinstance(find(workspace, ffpp(part=Split.TEST)), Lack)
+    found = find(workspace, ffpp(part=Split.TEST), splits=(f"ffpp={file}",))
+    assert isinstance(found, Holding)
+    assert (found.splits, found.count(Label.REAL, Split.TEST)) == (file, 1)
+    assert found.split_source.startswith(f"given by {file}")
+    with pytest.raises(UsageError, match=r"--splits x=y: KEY=VALUE is allowed"):
+        find(workspace, ffpp(), splits=("x=y",))
+    file.write_text("media_id,split\nnope,test\n")
+    lack = find(workspace, ffpp(), splits=(f"ffpp={file}",))
+    assert isinstance(lack, Lack)
+    assert lack.reason.startswith("FF++ cannot be divided: ")
 
 
 def test_what_falls_short_of_the_owners_counts_is_said(workspace: Workspace) -> None:

@@ -10,7 +10,14 @@ import pytest
 
 from ffpipe.manifests.errors import StorageError
 from ffpipe.pipeline.protocols import PROTOCOLS
-from ffpipe.pipeline.reproduction_results import RESULTS, Outcome, Result, headline, read_results
+from ffpipe.pipeline.reproduction_results import (
+    RESULTS,
+    Outcome,
+    Result,
+    headline,
+    read_results,
+    with_bounds,
+)
 
 PROTOCOL = PROTOCOLS["faclue"]
 FIGURE = PROTOCOL.printed[0]
@@ -19,7 +26,15 @@ FIGURE = PROTOCOL.printed[0]
 def row(value: float | None, low: float | None, high: float | None, **more: Any) -> dict[str, Any]:
     figures = {FIGURE.metric: {"value": value, "low": low, "high": high}}
     counts = {"n_real": 3, "n_fake": 4}
-    return {"level": "frame", "figures": figures, "reason": None, "interval_reason": None, **counts, **more}
+    return {
+        "level": "frame",
+        "figures": figures,
+        "reason": None,
+        "interval_reason": None,
+        "note": None,
+        **counts,
+        **more,
+    }
 
 
 @pytest.mark.parametrize(
@@ -44,6 +59,15 @@ def test_the_printed_figure_lies_in_our_interval_or_not(
 def test_an_undefined_figure_is_none_that_was_run(tmp_path) -> None:
     found = Result.of(FIGURE, row(None, None, None, reason="all media are fake"), run="faclue/x")
     assert (found.outcome, found.ours, found.reason) == (Outcome.NOT_RUN, None, "all media are fake")
+
+
+def test_a_mean_has_the_mean_of_its_sets_bounds() -> None:
+    sets = [row(0.8, 0.7, 0.9), row(0.9, 0.8, 1.0)]
+    found = Result.of(FIGURE, with_bounds(row(0.85, None, None), sets))
+    assert (found.low, found.high) == pytest.approx((0.75, 0.95))
+    assert "mean of the sets' bounds" in found.reason
+    lone = with_bounds(row(0.85, None, None, interval_reason="a mean"), [*sets, row(0.9, None, None)])
+    assert Result.of(FIGURE, lone).outcome is Outcome.NO_INTERVAL
 
 
 def test_results_come_back_as_they_were_stored(tmp_path) -> None:
