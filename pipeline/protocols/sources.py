@@ -80,7 +80,7 @@ CELEB_DF_V2 = Source(
     "celeb-df",
     "Celeb-DF-v2/",
     version="v2",
-    expected={None: Expected(890, 5639)},
+    expected={None: Expected(890, 5639), Split.TEST: Expected(178, 340)},
 )
 DFDC = Source("dfdc", "DFDC", "dfdc", "DFDC/")
 WILD_DEEPFAKE = Source(
