@@ -26,7 +26,7 @@ def after_extract(name: str, workspace: Workspace) -> str | None:
     media = labelled_media(workspace.dataset(name))
     qualities = sorted({m.quality for m in media if m.quality}, key=quality_rank)
     chosen = qualities if len(qualities) > 1 else [None]
-    there = _workspace_words(workspace)
+    there = workspace.words()
     for quality in chosen:
         model = _trainable(name, workspace, quality)
         if model:
@@ -41,7 +41,7 @@ def after_extract(name: str, workspace: Workspace) -> str | None:
 def after_train(workspace: Workspace) -> str:
     """A command to score with the newest model, which is the one just trained. Raises StorageError."""
     inputs = ["crops/", "--cropped"] if _reads_crops(workspace) else ["videos/"]
-    return shlex.join(["ffpipe", "score", *inputs, "--out", "report.parquet", *_workspace_words(workspace)])
+    return shlex.join(["ffpipe", "score", *inputs, "--out", "report.parquet", *workspace.words()])
 
 
 def _reads_crops(workspace: Workspace) -> bool:
@@ -78,7 +78,3 @@ def _has_others(name: str, workspace: Workspace) -> bool:
 
 def _quality_words(quality: str | None) -> list[str]:
     return [] if quality is None else ["--quality", quality]
-
-
-def _workspace_words(workspace: Workspace) -> list[str]:
-    return [] if workspace == Workspace.find() else ["--workspace", str(workspace.root)]

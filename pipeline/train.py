@@ -54,20 +54,7 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
         raise UsageError(f"--num-workers {config.num_workers} needs --engine ray")
     pseudo = pseudo_fakes(config)
     require_teacher(config.model, given=config.teacher is not None)
-    teacher = _teacher(config, workspace)
-    choice = choose(config, _cuda(config))
-    say(choice.line)
-    media = choose_media(
-        workspace,
-        config.data,
-        config.quality,
-        choice.recipe.left_out,
-        config.seed,
-        pseudo,
-        splits=config.splits,
-        methods=config.methods,
-    )
-    teaching = _teaching(config, workspace, choice, media, teacher) if teacher else None
+    choice, media, teaching = _resolve(config, workspace, say)
     say(_data_line(media))
     for note in media.notes:
         say(note)
@@ -79,7 +66,7 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     job.folder.mkdir(parents=True, exist_ok=True)
     with RunLock(job.folder / "_lock"):
         said = _bind(job, config, choice, media)
-        if _is_finished(job.folder):
+        if is_finished(job.folder):
             return _clean(job, say)
         say(said)
         console = _Console(say, advance)
@@ -95,7 +82,34 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
         return finish(Run(job, config, choice, media, source, chosen), say)
 
 
-def _is_finished(folder: Path) -> bool:
+def run_digest(config: TrainConfig, workspace: Workspace) -> str:
+    """What `train` would bind a run of these settings to, here and now; raises as it does before it trains."""
+    return _digest(config, *_resolve(config, workspace, lambda line: None))
+
+
+def _resolve(
+    config: TrainConfig, workspace: Workspace, say: Say
+) -> tuple[Choice, TrainingMedia, Teaching | None]:
+    """Recipe, media and teacher of a run."""
+    teacher = _teacher(config, workspace)
+    choice = choose(config, _cuda(config))
+    say(choice.line)
+    media = choose_media(
+        workspace,
+        config.data,
+        config.quality,
+        choice.recipe.left_out,
+        config.seed,
+        pseudo_fakes(config),
+        splits=config.splits,
+        methods=config.methods,
+    )
+    teaching = _teaching(config, workspace, choice, media, teacher) if teacher else None
+    return choice, media, teaching
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run's folder holds a trained model."""
     return (folder / checkpoint.HASHES).exists()
 
 
@@ -210,14 +224,14 @@ def _run_folder(config: TrainConfig, workspace: Workspace, digest: str, recipe: 
     """The named run, else the newest of this digest that has something left to do, else a new one."""
     if config.run is not None:
         folder = workspace.model_run(config.model, config.run)
-        if _is_finished(folder) and not _has_state(folder):
+        if is_finished(folder) and not _has_state(folder):
             raise UsageError(f"--run {config.run}: {folder} is finished already; choose another name")
         return folder
     runs = workspace.model_run(config.model, "x").parent
     unfinished = [
         path
         for path in sorted(runs.glob("*/job.json"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
-        if (not _is_finished(path.parent) or _has_state(path.parent)) and _stored_digest(path) == digest
+        if (not is_finished(path.parent) or _has_state(path.parent)) and stored_digest(path) == digest
     ]
     if unfinished:
         return unfinished[0].parent
@@ -231,7 +245,8 @@ def _has_state(folder: Path) -> bool:
     return (folder / STATE).exists()
 
 
-def _stored_digest(path: Path) -> str | None:
+def stored_digest(path: Path) -> str | None:
+    """What the run of this job.json is bound to; None where nothing can be read."""
     try:
         return str(json.loads(path.read_bytes()).get("digest"))
     except (OSError, ValueError, AttributeError):

@@ -259,7 +259,7 @@ def more_frames(workspace: Workspace, names: Sequence[str], frames: int) -> list
     """
     stored = {name: stored_job(workspace.dataset(name)).get("configuration", {}) for name in names}
     return [
-        _extract_command(workspace, name, configuration, frames)
+        extract_command(workspace, name, configuration, frames)
         for name, configuration in stored.items()
         if not _all_taken(workspace.dataset(name))
         if configuration.get("frames") is None
@@ -275,9 +275,14 @@ def _all_taken(group: ShardGroup) -> bool:
     return bool(counts) and all(count is not None and taken >= count for count, taken in counts)
 
 
-def _extract_command(workspace: Workspace, name: str, configuration: dict[str, Any], frames: int) -> str:
+def extract_command(
+    workspace: Workspace, name: str, configuration: dict[str, Any], frames: int | None = None
+) -> str:
+    """The command that made a dataset of this configuration; with `frames` the one that makes it anew with so many."""
     source = str(configuration.get("source", "SOURCE"))
-    words = ["ffpipe", "extract", source, "--frames", str(frames)]
+    words = ["ffpipe", "extract", source]
+    wanted = frames or configuration.get("frames")
+    words += ["--frames", str(wanted)] if wanted else []
     for key in _KEPT_SETTINGS:
         value = configuration.get(key)
         if value and value != ExtractConfig.model_fields[key].default:
@@ -286,6 +291,4 @@ def _extract_command(workspace: Workspace, name: str, configuration: dict[str, A
             words += [flag] if value is True else [word for v in values for word in (flag, str(v))]
     if name != name_for(Path(source).name):
         words += ["--name", name]
-    if workspace != Workspace.find():
-        words += ["--workspace", str(workspace.root)]
-    return shlex.join([*words, "--overwrite"])
+    return shlex.join([*words, *workspace.words(), *(["--overwrite"] if frames else [])])

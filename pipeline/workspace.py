@@ -28,6 +28,10 @@ class Workspace:
         """`given`, else $FFPIPE_WORKSPACE, else ./ffpipe-workspace."""
         return cls(Path(given or os.environ.get("FFPIPE_WORKSPACE") or DEFAULT_WORKSPACE).absolute())
 
+    def words(self) -> list[str]:
+        """What a command needs to find this workspace from where the user is."""
+        return [] if self == Workspace.find() else ["--workspace", str(self.root)]
+
     def dataset(self, name: str) -> ShardGroup:
         """The shards of a dataset: media (the lead) and faces."""
         return ShardGroup(self.root / "datasets" / checked_name(name), "media", ["faces"])

@@ -15,10 +15,10 @@ from ffpipe.manifests.errors import FfpipeError, StorageError, UsageError
 from ffpipe.pipeline import environment
 
 # Each of these modules adds its commands to the program when it is imported; help lists them in this order.
-from ffpipe.pipeline.cli import data, splits, training, scoring, evaluation  # isort: skip
+from ffpipe.pipeline.cli import data, splits, training, scoring, evaluation, reproducing  # isort: skip
 from ffpipe.pipeline.cli.common import app, say
 
-__all__ = ["data", "evaluation", "main", "run", "scoring", "splits", "training"]
+__all__ = ["data", "evaluation", "main", "reproducing", "run", "scoring", "splits", "training"]
 
 INTERRUPTED = 130
 

@@ -4,6 +4,7 @@ from ffpipe.pipeline.config.base import ArithmeticName, EngineName, JobConfig
 from ffpipe.pipeline.config.degrade import DegradeConfig
 from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConfig
 from ffpipe.pipeline.config.preview import PreviewConfig
+from ffpipe.pipeline.config.reproducing import ReproduceConfig
 from ffpipe.pipeline.config.robustness import RobustnessConfig
 from ffpipe.pipeline.config.splits import SplitsConfig
 from ffpipe.pipeline.config.trained import CompareConfig, EvaluateConfig, ExportConfig
@@ -20,6 +21,7 @@ __all__ = [
     "FrameSettings",
     "JobConfig",
     "PreviewConfig",
+    "ReproduceConfig",
     "RobustnessConfig",
     "ScoreConfig",
     "SplitsConfig",

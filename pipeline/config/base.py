@@ -29,6 +29,7 @@ JOBS = (
     "degrade",
     "robustness",
     "splits",
+    "reproduce",
 )
 
 #: Marks a setting that changes how a job runs but not what it produces; left out of the configuration hash.

@@ -10,6 +10,7 @@ ffpipe.compare(["sida-linear/quick-001", "sfcl-hcmf/paper-001"], "FF++")
 ffpipe.robustness("sfcl-hcmf/paper-001", "FF++")  # the same under damage, and controls
 ffpipe.degrade("FF++/", "FF++/", crf=[23, 40])  # the qualities that lack
 ffpipe.export("sfcl-hcmf/paper-001", out="net.onnx")
+ffpipe.reproduce("sfcl-hcmf", dry_run=True)  # what of the paper's tables can be run on the workspace's datasets
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ffpipe.pipeline.export import ExportResult
     from ffpipe.pipeline.extract import ExtractResult
     from ffpipe.pipeline.preview import Sheet
+    from ffpipe.pipeline.reproduce import Reproduction
     from ffpipe.pipeline.robustness.files import Robustness
     from ffpipe.pipeline.splits import Checked, Made
     from ffpipe.pipeline.train_result import TrainResult
@@ -44,6 +46,7 @@ __all__ = [
     "extract",
     "make_splits",
     "preview",
+    "reproduce",
     "robustness",
     "score",
     "train",
@@ -199,6 +202,17 @@ def check_splits(
 
     media = None if of is None else str(of)
     return job(str(target), SplitsConfig.build(settings), _workspace(workspace), _say, media)
+
+
+def reproduce(paper: str, *, workspace: StrPath | None = None, **settings: Any) -> Reproduction:
+    """Run a paper's protocol on the datasets of the workspace; `settings` are those of `ffpipe reproduce`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import ReproduceConfig
+    from ffpipe.pipeline.reproduce import reproduce as job
+
+    return job(paper, ReproduceConfig.build(settings), _workspace(workspace), _say)
 
 
 def _workspace(given: StrPath | None) -> Any:

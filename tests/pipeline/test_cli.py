@@ -11,7 +11,19 @@ from media import make_face_clip
 from ffpipe.models import list_detectors
 from ffpipe.pipeline import cli
 
-COMMANDS = ("extract", "train", "preview", "score", "export", "models", "datasets", "doctor", "demo", "purge")
+COMMANDS = (
+    "extract",
+    "train",
+    "preview",
+    "score",
+    "export",
+    "models",
+    "datasets",
+    "doctor",
+    "demo",
+    "purge",
+    "reproduce",
+)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -50,6 +62,7 @@ def test_every_command_has_help_and_every_option_a_text(
         (["score", "x.mp4", "--out", "report.docx"], ".parquet"),
         (["models", "nope"], "known are: "),
         (["purge", "nope", "--yes"], "called 'nope'"),
+        (["reproduce", "nope"], "'nope'; there are sfcl-hcmf, sffb-kd, faclue, fssnet"),
         (["frobnicate"], "No such command"),
         (["extract", ".", "--frames", "4", "--every", "2"], "give --frames or --every, not both"),
         (["extract", "nowhere", "--debug"], "nowhere: no such file or folder"),

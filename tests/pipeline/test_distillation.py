@@ -14,13 +14,13 @@ from media import recompress
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from training_faces import write_dataset
+from twin_detectors import Twin, TwinStudent
 
 from ffpipe.manifests.errors import UsageError, WeightsError
 from ffpipe.manifests.records import Label, Split
 from ffpipe.models import registry
 from ffpipe.models.checkpoint import load
-from ffpipe.models.detector import Detector, DetectorSpec, OptionInfo
-from ffpipe.models.distillation import KNOWLEDGE
+from ffpipe.models.detector import Detector
 from ffpipe.pipeline import training_job
 from ffpipe.pipeline.config import EvaluateConfig, ExtractConfig, ScoreConfig, TrainConfig
 from ffpipe.pipeline.evaluate import evaluate
@@ -31,42 +31,6 @@ from ffpipe.pipeline.train import train
 from ffpipe.pipeline.workspace import Workspace
 
 FOUR = ("frequency", "spatial", "soft", "hard")
-
-
-class Twin(Detector):
-    """Two convolutions whose maps are added: small, with BatchNorm and dropout, and with maps to distil."""
-
-    spec = DetectorSpec(
-        name="twin",
-        summary="a test's detector",
-        paper="none",
-        input_size=32,
-        prefusion=("spatial", "frequency"),
-        fused="fused",
-        options={"width": OptionInfo(4, range(1, 9), "channels")},
-    )
-
-    def __init__(self, pretrained=None, **options):
-        super().__init__()
-        self.options = type(self).spec.resolve(options)
-        width = self.options["width"]
-        self.spatial, self.frequency = (
-            nn.Sequential(nn.Conv2d(3, width, 3, stride=4, bias=False), nn.BatchNorm2d(width)) for _ in "sf"
-        )
-        self.fused, self.drop, self.head = nn.Identity(), nn.Dropout(0.3), nn.Linear(width, 2)
-
-    def forward(self, image, sida=None):
-        self.check_input(image, sida)
-        maps = self.fused(self.spatial(image) + self.frequency(image - image.mean((2, 3), keepdim=True)))
-        return self.head(self.drop(maps.relu().mean((2, 3))))
-
-
-class TwinStudent(Twin):
-    spec = replace(
-        Twin.spec,
-        name="twin-kd",
-        options={**Twin.spec.options, "knowledge": OptionInfo("maps+logits", KNOWLEDGE, "what is passed on")},
-    )
 
 
 class Statistical(Twin):
