@@ -23,6 +23,8 @@ from ffpipe.stages.crop import decode_crop
 
 _PLAIN_COLUMNS = ("track_id", "frame_index", "pts_seconds", "crop_side", "stored_side")
 _INDEX_COLUMNS = ("media_id", "box", "crop_box", "landmarks", *_PLAIN_COLUMNS)
+#: Pieces of an index column that are joined together.
+_JOINED = 256
 _PIXEL_COLUMNS = ("crop", "sida")
 
 
@@ -149,7 +151,7 @@ class _Builder:
         self._known = media
         self._numbers: dict[str, int] = {}
         self._closed = 0
-        self._columns: dict[str, list[npt.NDArray[Any]]] = {}
+        self._columns: dict[str, _Pieces] = {}
         self._bytes: list[int] = []
         self.blocks: list[_Block] = []
 
@@ -185,7 +187,7 @@ class _Builder:
             "block": np.full(len(kept), len(self.blocks), dtype=np.int32),
         }
         for name, values in columns.items():
-            self._columns.setdefault(name, []).append(values)
+            self._columns.setdefault(name, _Pieces()).add(values)
         self.blocks.append(block)
         self._bytes.append(size)
 
@@ -221,8 +223,25 @@ class _Builder:
 
     def _column(self, name: str, kind: type[np.generic]) -> npt.NDArray[Any]:
         # What is taken is let go, and nothing of the right kind is copied twice: a large index is most of the memory.
-        parts = self._columns.pop(name, [])
-        return np.concatenate(parts).astype(kind, copy=False) if parts else np.empty(0, dtype=kind)
+        pieces = self._columns.pop(name, None)
+        return pieces.joined().astype(kind, copy=False) if pieces else np.empty(0, dtype=kind)
+
+
+class _Pieces:
+    """A column in pieces, joined every so often: many small ones would leave as many holes in memory behind them."""
+
+    def __init__(self) -> None:
+        self._long: list[npt.NDArray[Any]] = []
+        self._short: list[npt.NDArray[Any]] = []
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        self._short.append(values)
+        if len(self._short) == _JOINED:
+            self._long.append(np.concatenate(self._short))
+            self._short = []
+
+    def joined(self) -> npt.NDArray[Any]:
+        return np.concatenate([*self._long, *self._short])
 
 
 def _vectors(column: pa.ChunkedArray, length: int) -> npt.NDArray[np.float32]:

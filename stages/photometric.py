@@ -11,7 +11,7 @@ Floats = npt.NDArray[np.float32]
 
 #: Most that each channel is moved by, in grey levels; that hue turns by, in degrees; that saturation and value are
 #: multiplied by, as shares; that brightness is moved by, as a share of 255, and contrast multiplied by, as a share.
-_CHANNEL, _HUE, _SATURATION, _VALUE, _BRIGHTNESS, _CONTRAST = 20.0, 8.0, 0.25, 0.15, 0.1, 0.15
+_CHANNEL, _HUE, _SATURATION, _VALUE, _BRIGHTNESS, _CONTRAST = 16.0, 5.0, 0.2, 0.1, 0.08, 0.12
 #: Largest factor that a picture is made smaller by before it is enlarged again; least is 1.5.
 _SHRINK = 4.0
 #: Share of the detail that sharpening adds.
