@@ -125,7 +125,7 @@ def _grouped(entries: Sequence[Entry]) -> list[Entry]:
     ]
 
 
-def _split_of(number: int | None) -> Split:
+def split_of_part(number: int | None) -> Split:
     """The split of a part; the sample is train."""
     return [split for split, first in FIRST_PARTS.items() if (number or 0) >= first][-1]
 
@@ -133,10 +133,10 @@ def _split_of(number: int | None) -> Split:
 def _divide(dataset: Dataset, sets: Sequence[VideoSet], numbers: Mapping[str, int | None], seed: int) -> None:
     """Set group and split of every entry, and say where the split comes from."""
     entries = _grouped(dataset.entries)
-    if len(sets) == 1 and not sets[0].is_test and _split_of(sets[0].number) is Split.TRAIN:
+    if len(sets) == 1 and not sets[0].is_test and split_of_part(sets[0].number) is Split.TRAIN:
         entries = seeded_split(entries, seed)
         dataset.split_source = f"seeded {seed}, group-disjoint, unofficial"
-        dataset.notes.append(
+        dataset.note_split(
             f"UNOFFICIAL SPLIT: {display_path(sets[0].name)} is all that is there and train to the owner, so it was "
             f"divided by seed {seed}, real videos together with their fakes; several parts are divided by number"
         )
@@ -153,7 +153,7 @@ def _divide(dataset: Dataset, sets: Sequence[VideoSet], numbers: Mapping[str, in
 
 def _by_part(entries: Sequence[Entry], numbers: Mapping[str, int | None], notes: list[str]) -> list[Entry]:
     """Each group in the split of its real video's part, or of the first part that it is in."""
-    own = {e.path: Split.TEST if e.subset else _split_of(numbers[e.path]) for e in entries}
+    own = {e.path: Split.TEST if e.subset else split_of_part(numbers[e.path]) for e in entries}
     order = list(Split)
     splits: dict[str | None, Split] = {}
     for entry in sorted(entries, key=lambda e: (e.label is not Label.REAL, order.index(own[e.path]))):

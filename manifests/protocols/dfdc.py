@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from ffpipe.manifests.datasets.dfdc import PARTS, split_of_part
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.protocols.contract import Division, Material, Options, register
 from ffpipe.manifests.records import Split
-
-#: First and last part of the training set in each split.
-PARTS = {Split.TRAIN: (0, 34), Split.VAL: (35, 39), Split.TEST: (40, 49)}
 
 _PART = re.compile(r"dfdc_train_part_(\d+)/")
 
@@ -30,5 +28,4 @@ def _dfdc_parts(material: Material, _: Options) -> Division:
 
 def _split_of(path: str) -> Split | None:
     found = _PART.search(path)
-    number = int(found[1]) if found else -1
-    return next((split for split, (first, last) in PARTS.items() if first <= number <= last), None)
+    return split_of_part(int(found[1])) if found and int(found[1]) < PARTS else None

@@ -295,7 +295,9 @@ def test_evaluate_follows_the_file_and_still_refuses_what_was_trained_on(
         return evaluate(str(run), config, workspace, said.append), said
 
     result, said = judge(splits=left_out)
-    assert [row.name for row in result.rows if row.level == "video"] == ["all", "blend"]
+    names = {row.name for row in result.rows if row.level == "video"}
+    assert "blend" in names
+    assert "warp" not in names
     assert result.facts["split_source"].startswith("given by")
     assert not [line for line in said if "share a group" in line]
     assert read_openings(run)[0]["split_source"] == result.facts["split_source"]
@@ -419,4 +421,6 @@ def test_real_clips_with_one_method_left_out(tmp_path: Path, workspace: Workspac
     assert check(splits, workspace, of="clips").clean
     run = train(settings_of(splits, data=("clips",)), workspace, quiet).directory
     judged = evaluate(str(run), EvaluateConfig(data="clips", splits=splits, replicates=100), workspace, quiet)
-    assert [row.name for row in judged.rows if row.level == "frame"] == ["all", "FaceSwap"]
+    names = {row.name for row in judged.rows if row.level == "frame"}
+    assert "FaceSwap" in names
+    assert "Deepfakes" not in names
