@@ -1,7 +1,8 @@
 """Peak memory of walking a large table of faces: index, an epoch's order, and every face once as training batches.
 
 Shards of generated rows are written as extract writes them (chunks of 32 media with 32 frames, row groups, checksums),
-with one 16-pixel crop and one D for all: what is read holds as much memory as any D does, while the disk holds little.
+with the same 1,024 crops of 16 pixels and one D in each: what is read holds as much memory as any D does, while the
+disk holds little.
 A child process then does what `ffpipe train` does before and beside the network, over one epoch, and its largest
 resident set is compared with 2 GB. Another child writes, since a process starts with its parent's largest resident
 set. Faces are deleted at the end.
@@ -65,9 +66,14 @@ def face(number: int, frame: int, crop: bytes, d: np.ndarray) -> FaceRecord:
 def chunks(rows: int) -> Iterator[tuple[str, dict[str, pa.Table]]]:
     """Names and tables of the chunks; only the names of media and faces differ between them."""
     generator = np.random.default_rng(0)
-    crop = encode_crop(generator.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
+    crops = iter(
+        [
+            encode_crop(image)
+            for image in generator.integers(0, 256, (MEDIA * FRAMES, SIDE, SIDE, 3), np.uint8)
+        ]
+    )
     d = generator.standard_normal(2304).astype(np.float32)
-    first = to_table("faces", [face(n, f, crop, d) for n in range(MEDIA) for f in range(FRAMES)])
+    first = to_table("faces", [face(n, f, next(crops), d) for n in range(MEDIA) for f in range(FRAMES)])
     for start in range(0, -(-rows // FRAMES), MEDIA):
         numbers = range(start, min(start + MEDIA, -(-rows // FRAMES)))
         media = [
