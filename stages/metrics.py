@@ -17,6 +17,9 @@ import numpy.typing as npt
 from ffpipe.stages.calibration_metrics import cllr, cllr_min, ece
 from ffpipe.stages.sample import LOG_FLOOR, Floats, Metric, Sample, checked, undefined_reason
 
+#: Labels, scores and groups of the same media.
+Part = tuple[npt.ArrayLike, npt.ArrayLike, Sequence[str]]
+
 REPLICATES = 2000
 LEVEL = 0.95
 #: Bound on the cells of a (B, n) array of weights, about 32 MB.
@@ -248,15 +251,50 @@ def resamples(
     Media of the same groups in the same order get the same draws, whatever their scores: that pairs two models.
     Raises ValueError as `Metric`.
     """
-    truth, values = checked(labels, scores)
-    number = {group: k for k, group in enumerate(sorted(set(groups)))}
-    member = np.array([number[group] for group in groups])
+    for (sample,) in joint_resamples([(labels, scores, groups)], threshold, replicates, seed):
+        yield sample
+
+
+def joint_resamples(
+    parts: Sequence[Part], threshold: float, replicates: int, seed: int
+) -> Iterator[list[Sample]]:
+    """The same draws of the groups of all parts together, many to a step, as a sample of each part.
+
+    A group that has media in several parts is drawn as often in each. Raises ValueError as `Metric`.
+    """
+    known = [checked(labels, scores) for labels, scores, _ in parts]
+    number = {name: k for k, name in enumerate(sorted({name for *_, groups in parts for name in groups}))}
+    members = [np.array([number[name] for name in groups]) for *_, groups in parts]
     random = np.random.default_rng(seed)
     chances = np.full(len(number), 1 / len(number))
-    rows = max(1, _CELLS // truth.size)
+    rows = max(1, _CELLS // sum(truth.size for truth, _ in known))
     for start in range(0, replicates, rows):
         times = random.multinomial(len(number), chances, size=min(rows, replicates - start))
-        yield Sample(truth, values, times[:, member].astype(np.float64), threshold)
+        yield [
+            Sample(truth, values, times[:, member].astype(np.float64), threshold)
+            for (truth, values), member in zip(known, members, strict=True)
+        ]
+
+
+def mean_intervals(
+    metrics: Sequence[Metric],
+    parts: Sequence[Part],
+    *,
+    threshold: float = 0.5,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> list[Interval]:
+    """The 95% interval of each metric's plain mean over parts, from joint draws of the groups of all of them.
+
+    What parts share, such as reals, then counts once. Draws that leave a metric of any part undefined are not used.
+    Raises ValueError as `Metric`.
+    """
+    clusters = len({name for *_, groups in parts for name in groups})
+    drawn: list[list[Floats]] = [[] for _ in metrics]
+    for samples in joint_resamples(parts, threshold, replicates, seed):
+        for metric, means in zip(metrics, drawn, strict=True):
+            means.append(np.mean([metric.of(sample) for sample in samples], axis=0))
+    return [percentile_interval(np.concatenate(means), clusters) for means in drawn]
 
 
 def percentile_interval(drawn: Floats, clusters: int) -> Interval:

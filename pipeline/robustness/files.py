@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,8 @@ from matplotlib.figure import Figure as Plot
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import tables
+from ffpipe.pipeline.evaluation_plots import write_plots
+from ffpipe.pipeline.output import inert
 from ffpipe.pipeline.robustness import plots
 from ffpipe.pipeline.text_tables import figure_text
 from ffpipe.stages.perturb import KINDS
@@ -22,8 +23,6 @@ from ffpipe.stages.robustness import FIGURES, Control, Point
 
 #: Folder in a run's folder with one folder a robustness run.
 FOLDER = "robustness"
-#: Dates would make two runs' files differ.
-_UNDATED: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +67,17 @@ def write_files(result: Robustness) -> None:
     rows = pa.Table.from_pylist([point.flat() for point in (result.stored, *result.points)])
     origin = result.facts["provenance"]
     tables.write_table(result.directory / "curves.csv", tables.with_provenance(rows, origin))
-    title = f"{result.facts['detector']} on {result.facts['data']}, split {result.facts['split']}: {_counts(result)}"
+    facts = result.facts
+    title = f"{inert(facts['detector'])} on {inert(facts['data'])}, split {facts['split']}: {_counts(result)}"
+    figures: dict[str, Plot] = {}
     if result.points:
         for name in FIGURES:
-            plot = plots.curves(result.stored, result.points, name, title)
-            _save(plot, result.directory / f"curves-{name.replace('_', '-')}")
+            figures[f"curves-{name.replace('_', '-')}"] = plots.curves(
+                result.stored, result.points, name, title
+            )
     if result.controls:
-        _save(plots.control_points(result.stored, result.controls, title), result.directory / "controls")
+        figures["controls"] = plots.control_points(result.stored, result.controls, title)
+    write_plots(result.directory, figures)
     write_atomic(result.directory / "robustness.md", markdown(result).encode())
     write_atomic(result.directory / "robustness.json", result.to_json().encode())
 
@@ -82,14 +85,6 @@ def write_files(result: Robustness) -> None:
 def _counts(result: Robustness) -> str:
     stored, level = result.stored, result.facts["level"]
     return f"{stored.n_real} real and {stored.n_fake} fake {level}s, {stored.groups} source groups"
-
-
-def _save(plot: Plot, stem: Path) -> None:
-    with plots.style():
-        for kind, metadata in _UNDATED.items():
-            content = io.BytesIO()
-            plot.savefig(content, format=kind, metadata=metadata)
-            write_atomic(stem.with_suffix(f".{kind}"), content.getvalue())
 
 
 def markdown(result: Robustness) -> str:

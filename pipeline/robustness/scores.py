@@ -63,6 +63,13 @@ class Faces:
         return replace(table, looked=tuple(min(looked, frames) for looked in table.looked))
 
     @property
+    def media(self) -> frozenset[str]:
+        """Ids of the media that the faces are of."""
+        return frozenset(
+            self.source.table.media[number] for number in set(self.source.table.medium[self.rows])
+        )
+
+    @property
     def level(self) -> str:
         """What figures are of."""
         return "image" if max(self.source.table.looked) == 1 else "video"
