@@ -130,6 +130,7 @@ def roc_figure(lines: Sequence[Line], title: str) -> Figure:
         axes.plot(line.curve.alarm, line.curve.hit, color=colour, linestyle=dash, label=line.name)
         if line.point is not None:
             _mark(axes, line.point, number)
+    _explain_marks(axes, lines)
     axes.set(
         xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="false positive rate", ylabel="true positive rate"
     )
@@ -151,6 +152,7 @@ def det_figure(lines: Sequence[Line], title: str) -> Figure:
         if line.point is not None:
             x, y = _deviates(np.array([line.point[0], 1 - line.point[1]]))
             _mark(axes, (x, y), number)
+    _explain_marks(axes, lines)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(FixedLocator(norm.ppf(np.array(_RATES)).tolist()))
         axis.set_minor_locator(NullLocator())
@@ -169,12 +171,17 @@ def _deviates(rates: Floats) -> Floats:
 
 
 def _mark(axes: Axes, point: tuple[float, float], number: int) -> None:
-    """Mark where the threshold of a curve lies; the first mark is explained in the legend."""
+    """Mark where the threshold of a curve lies."""
     colour, _, marker = _look(number)
-    axes.plot(
-        *point, marker, color=colour, markeredgecolor="white", markersize=6, zorder=5,
-        label=None if number else "threshold of validation",
-    )  # fmt: skip
+    axes.plot(*point, marker, color=colour, markeredgecolor="white", markersize=6, zorder=5)
+
+
+def _explain_marks(axes: Axes, lines: Sequence[Line]) -> None:
+    """Say in the legend what the marks are: in the colour of the one curve, or in grey for all of them."""
+    if any(line.point is not None for line in lines):
+        colour = REAL if len(lines) == 1 else GREY
+        words = "threshold of validation" if len(lines) == 1 else "thresholds of validation"
+        axes.plot([], [], "o", color=colour, markeredgecolor="white", markersize=6, label=words)
 
 
 def _look(number: int) -> tuple[Any, Any, Any]:

@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 from matplotlib.figure import Figure as Plot
 
-from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import tables
 from ffpipe.pipeline.evaluation_plots import write_plots
@@ -23,6 +22,8 @@ from ffpipe.stages.robustness import FIGURES, Control, Point
 
 #: Folder in a run's folder with one folder a robustness run.
 FOLDER = "robustness"
+#: Names the result of a finished run; it is written last.
+RESULT = "robustness.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +40,6 @@ class Robustness:
         """Everything, as JSON."""
         told = {"stored": self.stored, "points": self.points, "controls": self.controls}
         return json.dumps({**self.facts, **told}, indent=1, default=asdict)
-
-
-def new_folder(run: Path, name: str) -> Path:
-    """A folder for one run, numbered. Raises StorageError."""
-    parent = run / FOLDER
-    try:
-        parent.mkdir(exist_ok=True)
-        number = 1
-        while (folder := parent / f"{name}-{number:03d}").exists():
-            number += 1
-        folder.mkdir()
-    except OSError as error:
-        raise StorageError(f"cannot write to {parent}: {error.strerror or error}") from error
-    return folder
-
-
-def forget(folder: Path) -> None:
-    """Remove what a run that did not end has written."""
-    for path in folder.iterdir():
-        path.unlink(missing_ok=True)
-    folder.rmdir()
 
 
 def write_files(result: Robustness) -> None:
@@ -79,7 +59,7 @@ def write_files(result: Robustness) -> None:
         figures["controls"] = plots.control_points(result.stored, result.controls, title)
     write_plots(result.directory, figures)
     write_atomic(result.directory / "robustness.md", markdown(result).encode())
-    write_atomic(result.directory / "robustness.json", result.to_json().encode())
+    write_atomic(result.directory / RESULT, result.to_json().encode())
 
 
 def _counts(result: Robustness) -> str:
