@@ -145,6 +145,7 @@ def _facts(job: _Job, folder: Path) -> dict[str, Any]:
         "data_digest": data_digest([chosen.group]),
         "split": config.split,
         "split_source": chosen.split_source,
+        "split_digest": chosen.given.digest if chosen.given else None,
         "methods": list(config.methods) if config.methods else None,
         "threshold": thresholds.threshold if thresholds.usable else None,
         "threshold_reason": thresholds.reason,

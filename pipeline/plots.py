@@ -250,6 +250,8 @@ def bars_figure(bars: Sequence[Bar], label: str, title: str) -> Figure:
         )
     axes.set_yticks(places, [_counted(bar) for bar in bars])
     axes.axvline(0.5, color=GREY, linewidth=0.7, linestyle=(0, (2, 2)))
+    middle, half = (len(bars) - 1) / 2, max(3, len(bars)) / 2
+    axes.set_ylim(middle - half, middle + half)
     axes.set(xlim=(0, 1.12), xlabel=label, title=title, xticks=np.linspace(0, 1, 6))
     return figure
 

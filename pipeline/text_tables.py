@@ -10,8 +10,8 @@ from ffpipe.stages.evaluation import Figure
 
 Cell = str | int | Figure | None
 
-#: Columns that a page has room for with a figure and its interval side by side.
-_COLUMNS = 6
+#: Figures in a row that a page has room for with their intervals beside them.
+_FIGURES = 3
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -47,9 +47,9 @@ class TextTable:
     def latex(self) -> str:
         """A floating table across both columns of a page, its notes below it.
 
-        Many columns fit on a page with intervals below their figures.
+        Many figures in a row fit on a page with their intervals below them.
         """
-        wide = len(self.columns) > _COLUMNS
+        wide = any(sum(isinstance(cell, Figure) for cell in row) > _FIGURES for row in self.rows)
         head = " & ".join((_latex_heading if wide else latex_text)(column) for column in self.columns)
         lines = [
             r"\begin{table*}",
@@ -98,7 +98,12 @@ def _markdown_cell(cell: Cell) -> str:
 def _latex_heading(text: str) -> str:
     """A heading in two lines, where it has two words or more."""
     first, _, rest = text.partition(" ")
-    return rf"\shortstack[r]{{{latex_text(first)}\\{latex_text(rest)}}}" if rest else latex_text(text)
+    return _latex_stack(latex_text(first), latex_text(rest)) if rest else latex_text(text)
+
+
+def _latex_stack(above: str, below: str) -> str:
+    """Two lines in a cell, the upper one level with the row."""
+    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{above}\\{below}\end{{tabular}}"
 
 
 def _latex_cell(cell: Cell, stacked: bool) -> str:
@@ -113,7 +118,7 @@ def _latex_cell(cell: Cell, stacked: bool) -> str:
         f"[{_latex_number(cell.low)}, {_latex_number(cell.high)}]",
     )
     if stacked:
-        return rf"\shortstack[r]{{{value}\\{{\tiny {interval}}}}}"
+        return _latex_stack(value, rf"{{\tiny {interval}}}")
     return rf"{value} {{\scriptsize {interval}}}"
 
 

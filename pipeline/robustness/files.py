@@ -47,19 +47,26 @@ def write_files(result: Robustness) -> None:
     rows = pa.Table.from_pylist([point.flat() for point in (result.stored, *result.points)])
     origin = result.facts["provenance"]
     tables.write_table(result.directory / "curves.csv", tables.with_provenance(rows, origin))
-    facts = result.facts
-    title = f"{inert(facts['detector'])} on {inert(facts['data'])}, split {facts['split']}: {_counts(result)}"
+    write_plots(result.directory, _figures(result))
+    write_atomic(result.directory / "robustness.md", markdown(result).encode())
+    write_atomic(result.directory / RESULT, result.to_json().encode())
+
+
+def _figures(result: Robustness) -> dict[str, Plot]:
+    facts, stored = result.facts, result.stored
+    detector, data = inert(facts["detector"]), inert(facts["data"])
+    of = (
+        f"{facts['level']} level\n{data} {facts['split']}, n = {stored.n_real} real, {stored.n_fake} fake, "
+        f"{stored.groups} source groups"
+    )
     figures: dict[str, Plot] = {}
     if result.points:
         for name in FIGURES:
-            figures[f"curves-{name.replace('_', '-')}"] = plots.curves(
-                result.stored, result.points, name, title
-            )
+            made = plots.curves(stored, result.points, name, f"{detector} under damage, {of}")
+            figures[f"curves-{name.replace('_', '-')}"] = made
     if result.controls:
-        figures["controls"] = plots.control_points(result.stored, result.controls, title)
-    write_plots(result.directory, figures)
-    write_atomic(result.directory / "robustness.md", markdown(result).encode())
-    write_atomic(result.directory / RESULT, result.to_json().encode())
+        figures["controls"] = plots.control_points(stored, result.controls, f"{detector} and controls, {of}")
+    return figures
 
 
 def _counts(result: Robustness) -> str:

@@ -39,8 +39,12 @@ def curves(stored: Point, points: Sequence[Point], figure_name: str, title: str)
         axes.set_ylabel(WORDS[figure_name])
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names) if columns == _COLUMNS else 2)
-    figure.suptitle(textwrap.fill(title, _TITLE * columns), fontsize=8)
+    figure.suptitle(_wrapped(title, _TITLE * columns), fontsize=8)
     return figure
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(textwrap.fill(line, width) for line in text.splitlines())
 
 
 def _panel(axes: Axes, kind: str, stored: Point, points: Sequence[Point], name: str) -> None:
@@ -49,6 +53,11 @@ def _panel(axes: Axes, kind: str, stored: Point, points: Sequence[Point], name: 
         np.array([getattr(point.figures[name], part) for point in points], dtype=np.float64)
         for part in ("value", "low", "high")
     )
+    if len(points) == 1 and points[0].figures[name].low is not None:
+        # A band of one point has no width.
+        # A percentile interval need not hold the figure.
+        ends = np.maximum([values - lows, highs - values], 0)
+        axes.errorbar(places, values, ends, color=REAL, capsize=2.2, linewidth=0.9)
     axes.fill_between(places, lows, highs, color=REAL, alpha=0.18, linewidth=0, label="95% interval")
     axes.plot(places, values, color=REAL, marker="o", markersize=3, label="damaged faces")
     untouched = stored.figures[name].value
@@ -79,5 +88,5 @@ def control_points(detector: Point, controls: Sequence[Control], title: str) -> 
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlim(0, 1)
     axes.set_xlabel("AUC with its range; the dotted line is chance")
-    figure.suptitle(textwrap.fill(title, 2 * _TITLE), fontsize=8)
+    figure.suptitle(_wrapped(title, 2 * _TITLE), fontsize=8)
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import matplotlib as mpl
+import pytest
 
 from ffpipe.pipeline.robustness import plots
 from ffpipe.stages.evaluation import Figure
@@ -39,6 +40,13 @@ def test_points_without_an_interval_are_drawn_all_the_same():
         next(line for line in figure.axes[0].lines if line.get_label() == "damaged faces").get_ydata()[0]
         == 0.7
     )
+
+
+def test_a_single_point_has_its_interval_as_a_bar():
+    (axes,) = plots.curves(STORED, [made("jpeg", 40.0, 0.7)], "auc", "a title").axes
+    (bar,) = axes.containers
+    ((start, end),) = bar.lines[2][0].get_segments()
+    assert (start[1], end[1]) == pytest.approx((0.6, 0.8))
 
 
 def test_controls_that_were_measured_are_points_and_the_others_are_left_out():
