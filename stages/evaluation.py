@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffpipe.manifests.records import Label
-from ffpipe.stages.metrics import METRICS, REPLICATES, Interval, evaluate, mean_intervals
+from ffpipe.stages.metrics import METRICS, Interval, evaluate, mean_intervals
+from ffpipe.stages.resampling import REPLICATES
 from ffpipe.stages.sample import undefined_reason
 
 #: The figure that is accuracy at the threshold which validation chose; `accuracy` is at a score of 0.5.

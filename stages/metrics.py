@@ -15,15 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ffpipe.stages.calibration_metrics import cllr, cllr_min, ece
+from ffpipe.stages.resampling import REPLICATES, Part, joint_resamples, resamples
 from ffpipe.stages.sample import LOG_FLOOR, Floats, Metric, Sample, checked, undefined_reason
 
-#: Labels, scores and groups of the same media.
-Part = tuple[npt.ArrayLike, npt.ArrayLike, Sequence[str]]
-
-REPLICATES = 2000
 LEVEL = 0.95
-#: Bound on the cells of a (B, n) array of weights, about 32 MB.
-_CELLS = 4_000_000
 #: Rates are ratios of counts; rounding must not put 1/100 above a limit of 0.01.
 _SLACK = 1e-12
 
@@ -235,45 +230,6 @@ def figures_of_draws(
         for metric, parts in zip(metrics, drawn, strict=True):
             parts.append(metric.of(sample))
     return [np.concatenate(parts) for parts in drawn]
-
-
-def resamples(
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
-    groups: Sequence[str],
-    *,
-    threshold: float = 0.5,
-    replicates: int = REPLICATES,
-    seed: int = 0,
-) -> Iterator[Sample]:
-    """Draws of whole groups with replacement, many to a sample, so that memory is bounded.
-
-    Media of the same groups in the same order get the same draws, whatever their scores: that pairs two models.
-    Raises ValueError as `Metric`.
-    """
-    for (sample,) in joint_resamples([(labels, scores, groups)], threshold, replicates, seed):
-        yield sample
-
-
-def joint_resamples(
-    parts: Sequence[Part], threshold: float, replicates: int, seed: int
-) -> Iterator[list[Sample]]:
-    """The same draws of the groups of all parts together, many to a step, as a sample of each part.
-
-    A group that has media in several parts is drawn as often in each. Raises ValueError as `Metric`.
-    """
-    known = [checked(labels, scores) for labels, scores, _ in parts]
-    number = {name: k for k, name in enumerate(sorted({name for *_, groups in parts for name in groups}))}
-    members = [np.array([number[name] for name in groups]) for *_, groups in parts]
-    random = np.random.default_rng(seed)
-    chances = np.full(len(number), 1 / len(number))
-    rows = max(1, _CELLS // sum(truth.size for truth, _ in known))
-    for start in range(0, replicates, rows):
-        times = random.multinomial(len(number), chances, size=min(rows, replicates - start))
-        yield [
-            Sample(truth, values, times[:, member].astype(np.float64), threshold)
-            for (truth, values), member in zip(known, members, strict=True)
-        ]
 
 
 def mean_intervals(
