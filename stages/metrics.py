@@ -8,7 +8,7 @@ called with labels and scores: `auc(labels, scores)`. To add one, write its form
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
