@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ffpipe.manifests.errors import UsageError
@@ -25,7 +24,7 @@ from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.stored_media import data_digest
 from ffpipe.pipeline.weights import find_run
 from ffpipe.pipeline.workspace import Workspace
-from ffpipe.stages.evaluation import ALL, AT_THRESHOLD, FIGURES, Figure
+from ffpipe.stages.evaluation import ALL, AT_THRESHOLD, FIGURES, Figure, above
 from ffpipe.stages.paired import Difference, Model, delong, holm, paired
 
 #: Folder of the workspace with one folder a comparison.
@@ -103,9 +102,8 @@ def compare(
         say(f"{level}s: {pairing[level]['line']}")
     pairs = _pairs(done, items, config)
     facts = _facts(done, config, levels[0], pairing)
-    result = Comparison(
-        new_folder(workspace.root / COMPARISONS, f"{config.data}-{config.split}"), pairs, facts
-    )
+    folder = new_folder(workspace.root / COMPARISONS, f"{facts['data']}-{facts['split']}")
+    result = Comparison(folder, pairs, facts)
     write_files(result, done, items[levels[0]])
     say(f"comparison: {result.directory}")
     return result
@@ -186,7 +184,8 @@ def _against_first(
     found = []
     for other, table in zip(done[1:], tables[1:], strict=True):
         scores = tables[0]["score"].to_numpy(), table["score"].to_numpy()
-        thresholds = [_above(each.facts.get("threshold")) for each in (done[0], other)]
+        bars = [each.facts.get("threshold") for each in (done[0], other)]
+        thresholds = [None if bar is None else above(bar) for bar in bars]
         for figure, difference in _differences(labels, scores, thresholds, groups, config).items():
             found.append(
                 Pair(
@@ -208,11 +207,6 @@ def _against_first(
                 )
             )
     return found
-
-
-def _above(threshold: float | None) -> float | None:
-    """A metric calls fake what reaches its threshold, a verdict what exceeds it."""
-    return None if threshold is None else float(np.nextafter(threshold, np.inf))
 
 
 def _differences(
@@ -251,8 +245,9 @@ def _facts(
     done: Sequence[Finished], config: CompareConfig, headline: str, pairing: dict[str, Any]
 ) -> dict[str, Any]:
     return {
-        "data": config.data,
-        "split": config.split,
+        # Folders of evaluations may be of other data than the settings name.
+        "data": done[0].facts["data"],
+        "split": done[0].facts["split"],
         "data_digest": done[0].facts["data_digest"],
         "headline": headline,
         "runs": [

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from ffpipe.pipeline.evaluation_media import ChosenMedia, check_media, choose_sp
 from ffpipe.pipeline.evaluation_parts import EvaluationFolder
 from ffpipe.pipeline.evaluation_scores import IMAGE, VIDEO, Scores, score_media
 from ffpipe.pipeline.evaluation_verdicts import Outcome, outcomes, verdict_counts, without_score
-from ffpipe.pipeline.openings import log_opening, opening_of
+from ffpipe.pipeline.openings import open_test
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.score import arithmetic_for
 from ffpipe.pipeline.stored_media import data_digest
@@ -86,15 +85,8 @@ def evaluate(
     directory = find_run(run, workspace)
     job = _prepare(directory, config, workspace, say)
     folder = EvaluationFolder.open(directory, f"{job.chosen.name}-{config.split}", job.depends())
-    with folder.lock():
-        try:
-            result = _work(directory, job, folder, say, advance)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
-            folder.forget()
-            raise
-        folder.finish()
+    with folder.work(say):
+        result = _work(directory, job, folder, say, advance)
     say(f"figures: {result.directory}")
     return result
 
@@ -117,11 +109,8 @@ def _work(
 
     config, chosen = job.config, job.chosen
     facts = _facts(job, folder.path)
-    if folder.resumed:
-        folder.parts.group.sweep()
-        say(f"goes on with what an interrupted evaluation has scored: {folder.path}")
     if chosen.opens_test(config.split):
-        facts["opening"] = _open(directory, chosen.name, facts, folder.id, say)
+        facts["opening"] = open_test(directory, chosen.name, facts, folder.id, say)
     scores = score_media(
         chosen.group, chosen.labelled(), job.scorer, config.frames_per_video, advance, folder.parts
     )
@@ -156,6 +145,7 @@ def _facts(job: _Job, folder: Path) -> dict[str, Any]:
         "data_digest": data_digest([chosen.group]),
         "split": config.split,
         "split_source": chosen.split_source,
+        "split_digest": chosen.given.digest if chosen.given else None,
         "methods": list(config.methods) if config.methods else None,
         "threshold": thresholds.threshold if thresholds.usable else None,
         "threshold_reason": thresholds.reason,
@@ -171,19 +161,6 @@ def _facts(job: _Job, folder: Path) -> dict[str, Any]:
             seed=config.seed,
         ),
     }
-
-
-def _open(run: Path, data: str, facts: dict[str, Any], evaluation_id: str, say: Say) -> int:
-    """The number of this opening of the test split, which is logged unless it was before an interruption."""
-    number = opening_of(run, evaluation_id)
-    if number is None:
-        logged = {
-            key: facts[key] for key in ("data_digest", "split", "split_source", "model_id", "evaluation")
-        }
-        logged |= {"evaluation_id": evaluation_id, "time": datetime.now(UTC).isoformat(timespec="seconds")}
-        number = log_opening(run, data, logged)
-    say(f"opening {number} of the test split of {data} by this run")
-    return number
 
 
 def _rows(scores: Scores, chosen: ChosenMedia, found: dict[str, Outcome], how: Bootstrap) -> list[Row]:

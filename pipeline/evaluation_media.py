@@ -20,6 +20,7 @@ from ffpipe.pipeline.overlap import check_overlap, shared_people
 from ffpipe.pipeline.stored_media import (
     crop_settings,
     media_of,
+    media_words,
     of_methods,
     of_quality,
     parts_of,
@@ -108,6 +109,9 @@ def choose_split(workspace: Workspace, config: EvaluateConfig, split: str) -> Ch
     listed = media_of([group], given, notes)
     # What a split file does not list may have been trained on by another.
     known = {m.path_bytes: m for rows in (media_of([group], None, []), listed) for m in rows}
+    unlabelled = {m.media_id for m in listed if m.label is None and split in (EVERY, m.split)}
+    if unlabelled:
+        notes.append(f"{media_words(len(unlabelled))} without a label cannot be measured")
     media = of_methods([m for m in listed if m.label is not None], config.methods)
     media = media if config.quality == EVERY else of_quality(media, config.quality, notes)
     media = without_conflicts(media, notes)

@@ -1,7 +1,7 @@
 """The folder of an evaluation, and the scores it has so far: an evaluation that was interrupted goes on from there.
 
 Scores are committed in parts under `parts/`, bound to all that they depend on; the folder is finished once it has its
-`evaluation.json`, and the parts are then gone.
+result, such as `evaluation.json`, and the parts are then gone. Robustness runs are kept alike.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +22,8 @@ import numpy.typing as npt
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.records import LogitRecord
 from ffpipe.manifests.schemas import to_table
-from ffpipe.manifests.shards import RunLock, ShardGroup, chunk_id
+from ffpipe.manifests.shards import ShardGroup, chunk_id
+from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.validation import Logits
 from ffpipe.pipeline.workspace import bind_job
 
@@ -68,16 +71,18 @@ class EvaluationFolder:
     resumed: bool
 
     @classmethod
-    def open(cls, run: Path, name: str, depends: dict[str, Any]) -> Self:
-        """The unfinished folder whose scores depend on the same, or a new one, `<name>-NNN`.
+    def open(
+        cls, run: Path, name: str, depends: dict[str, Any], *, kind: str = EVALUATIONS, result: str = RESULT
+    ) -> Self:
+        """The unfinished folder whose scores depend on the same, or a new one, `<kind>/<name>-NNN` in the run's.
 
-        Raises StorageError.
+        `result` is the file that a finished one has. Raises StorageError.
         """
         digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
-        parent = run / EVALUATIONS
+        parent = run / kind
         for folder in sorted(parent.glob(f"{name}-*")):
             stored = _stored(folder)
-            if not (folder / RESULT).exists() and stored.get("digest") == digest:
+            if not (folder / result).exists() and stored.get("digest") == digest:
                 return cls(folder, _parts(folder), stored["id"], True)
         folder = new_folder(parent, name)
         parts = _parts(folder)
@@ -85,9 +90,24 @@ class EvaluationFolder:
         facts = bind_job(parts.group.root, digest, {"bound": depends, "id": uuid4().hex}, "")
         return cls(folder, parts, facts["id"], False)
 
-    def lock(self) -> RunLock:
-        """To be held while the evaluation works: a second one would write the same parts."""
-        return self.parts.group.lock()
+    @contextmanager
+    def work(self, say: Say) -> Iterator[None]:
+        """Around the work, which no second process then does; it can be gone on with after an interruption.
+
+        Raises LockedError.
+        """
+        with self.parts.group.lock():
+            if self.resumed:
+                self.parts.group.sweep()
+                say(f"goes on with what was scored before an interruption: {self.path}")
+            try:
+                yield
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                self.forget()
+                raise
+            self.finish()
 
     def finish(self) -> None:
         """Drop the parts, which the written scores replace."""

@@ -13,7 +13,7 @@ from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import plots
 from ffpipe.pipeline.output import inert
 from ffpipe.stages.curves import reliability, roc, roc_band
-from ffpipe.stages.evaluation import MEAN, METHOD, Row, Scored
+from ffpipe.stages.evaluation import ALL, MEAN, METHOD, Row, Scored
 
 _DOTS_PER_INCH = 300
 #: Suffix -> what its writer is told, so that neither a date nor a version gets into the file.
@@ -61,11 +61,13 @@ def _title(facts: Mapping[str, Any], n_real: int, n_fake: int) -> str:
 
 
 def _bars(rows: Sequence[Row]) -> list[plots.Bar]:
-    """A bar for each method whose AUC is defined, and one for all of them."""
+    """A bar for each method whose AUC is defined, and one for all of them where there are several."""
+    methods = {row.name for row in rows} - {ALL, MEAN}
+    left_out = {MEAN, ALL} if len(methods) == 1 else {MEAN}
     return [
         plots.Bar(inert(row.name), area.value, area.low, area.high, row.n_real, row.n_fake)
         for row in rows
-        if row.name != MEAN and (area := row.figures["auc"]).value is not None
+        if row.name not in left_out and (area := row.figures["auc"]).value is not None
     ]
 
 

@@ -136,7 +136,7 @@ def _label(facts: Mapping[str, Any], part: str) -> str:
 
 def _remarks(row: Row) -> list[str]:
     lines = [f"{row.level}, {row.name}: {line}." for line in (row.reason, row.note) if line]
-    if row.interval_reason and not row.reason and row.name != MEAN:
+    if row.interval_reason and (not row.reason or row.name == MEAN):
         lines.append(f"{row.level}, {row.name}: no interval: {row.interval_reason}.")
     return lines
 

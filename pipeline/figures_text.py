@@ -64,7 +64,7 @@ def _reasons(rows: Sequence[Row]) -> list[str]:
     return lines + [
         f"{row.level}, {inert(row.name)}: no interval: {row.interval_reason}"
         for row in rows
-        if row.interval_reason and not row.reason and row.name != MEAN
+        if row.interval_reason and (not row.reason or row.name == MEAN)
     ]
 
 

@@ -24,8 +24,9 @@ from ffpipe.pipeline.evaluation_parts import EVALUATIONS, RESULT
 from ffpipe.pipeline.evaluation_scores import FRAME, TRACK
 from ffpipe.stages.evaluation import comparisons
 
-#: Settings that two evaluations may differ in and still be of the same media: how they were computed, and drawn from.
-_FREE = ("replicates", "seed", "batch_size", "arithmetic", "accept_crops")
+#: Settings that two evaluations may differ in and still be of the same media: how they were computed, and drawn from;
+#: and where a split file lies, which is told by what it says.
+_FREE = ("replicates", "seed", "batch_size", "arithmetic", "accept_crops", "splits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,12 @@ class Finished:
     def of_media(self) -> dict[str, Any]:
         """What the choice of media rests on."""
         settings = self.facts["provenance"]["configuration"]
-        # What a split file says may have changed since.
-        given = {"split_source": self.facts["split_source"]} if settings.get("splits") else {}
-        return {"data_digest": self.facts["data_digest"], **_choice(settings), **given}
+        given = {"split file": self.facts.get("split_digest", "of an earlier version")}
+        return {
+            "data_digest": self.facts["data_digest"],
+            **_choice(settings),
+            **(given if settings.get("splits") else {}),
+        }
 
     def sets(self) -> dict[str, frozenset[str]]:
         """Method -> the media that it is measured on."""
@@ -86,7 +90,11 @@ class _Member:
 
 def _choice(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that choose media, those not used left out: an earlier version may not have had them."""
-    return {key: value for key, value in settings.items() if key not in _FREE and value not in (None, [], ())}
+    chosen = {
+        key: value for key, value in settings.items() if key not in _FREE and value not in (None, [], ())
+    }
+    # The order in which methods are named chooses nothing.
+    return chosen | {key: sorted(chosen[key]) for key in ("methods",) if key in chosen}
 
 
 def load_finished(directory: Path) -> Finished:
@@ -107,7 +115,7 @@ def find_finished(run: Path, config: EvaluateConfig, digest: str) -> Finished | 
     """
     weights = run / checkpoint.WEIGHTS
     model_id = sha256_file(weights) if weights.is_file() else None
-    given = {"split_source": str(read_split_file(config.splits))} if config.splits else {}
+    given = {"split file": read_split_file(config.splits).digest} if config.splits else {}
     wanted = {"data_digest": digest, **_choice(config.resolved()), **given}
     found = []
     for path in sorted((run / EVALUATIONS).glob(f"*/{RESULT}")):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ffpipe.manifests.errors import StorageError
+from ffpipe.pipeline.output import Say
 
 LOG = "openings.jsonl"
+#: What is logged of the facts of an evaluation.
+_LOGGED = ("data_digest", "split", "split_source", "model_id", "evaluation")
 
 
 def log_opening(run: Path, data: str, facts: dict[str, Any]) -> int:
@@ -27,6 +32,20 @@ def log_opening(run: Path, data: str, facts: dict[str, Any]) -> int:
             os.fsync(file.fileno())
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    return number
+
+
+def open_test(run: Path, data: str, facts: Mapping[str, Any], evaluation_id: str, say: Say) -> int:
+    """The number of this opening of a test split, which is logged unless it was before an interruption.
+
+    Raises StorageError.
+    """
+    number = opening_of(run, evaluation_id)
+    if number is None:
+        logged = {key: facts[key] for key in _LOGGED}
+        logged |= {"evaluation_id": evaluation_id, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+        number = log_opening(run, data, logged)
+    say(f"opening {number} of the test split of {data} by this run")
     return number
 
 

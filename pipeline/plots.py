@@ -28,12 +28,12 @@ R = TypeVar("R")
 
 #: Okabe and Ito's colours: real blue, fake vermilion; further curves in this order.
 REAL, FAKE = "#0072B2", "#D55E00"
+GREY = "#767676"
 _COLOURS = (REAL, FAKE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (7, 3)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_GREY = "#767676"
 #: Widths in inches: a column of a two-column page, and a page.
-_COLUMN, _PAGE = 3.5, 7.0
+COLUMN, PAGE = 3.5, 7.0
 #: Rates that are marked on the axes of a DET curve, where it stays readable.
 _RATES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
 _HISTOGRAM_BINS = 20
@@ -92,7 +92,9 @@ def style() -> Iterator[None]:
         yield
 
 
-def _styled(draw: Callable[P, R]) -> Callable[P, R]:
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """The function, drawing under the settings of `style`."""
+
     @wraps(draw)
     def inner(*given: P.args, **named: P.kwargs) -> R:
         with style():
@@ -101,18 +103,24 @@ def _styled(draw: Callable[P, R]) -> Callable[P, R]:
     return inner
 
 
-def _new(width: float, height: float, rows: int = 1, **settings: Any) -> tuple[Figure, list[Axes]]:
+def sheet(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _new(width: float, height: float, rows: int = 1, **settings: Any) -> tuple[Figure, list[Axes]]:
+    figure = sheet(width, height)
     axes = np.atleast_1d(figure.subplots(rows, 1, **settings))
     return figure, list(axes)
 
 
-@_styled
+@styled
 def roc_figure(lines: Sequence[Line], title: str) -> Figure:
     """ROC curves, with bands and the points of thresholds where they are known."""
-    figure, (axes,) = _new(_COLUMN, 3.6)
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.7, linestyle=(0, (2, 2)))
+    figure, (axes,) = _new(COLUMN, 3.6)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=(0, (2, 2)))
     for number, line in enumerate(lines):
         colour, dash, _ = _look(number)
         if line.band is not None:
@@ -122,6 +130,7 @@ def roc_figure(lines: Sequence[Line], title: str) -> Figure:
         axes.plot(line.curve.alarm, line.curve.hit, color=colour, linestyle=dash, label=line.name)
         if line.point is not None:
             _mark(axes, line.point, number)
+    _explain_marks(axes, lines)
     axes.set(
         xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="false positive rate", ylabel="true positive rate"
     )
@@ -130,12 +139,12 @@ def roc_figure(lines: Sequence[Line], title: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def det_figure(lines: Sequence[Line], title: str) -> Figure:
     """DET curves: misses against false alarms on normal deviate axes, where normal scores give straight lines."""
-    figure, (axes,) = _new(_COLUMN, 3.6)
+    figure, (axes,) = _new(COLUMN, 3.6)
     ends = norm.ppf([_RATES[0], _RATES[-1]])
-    axes.plot(ends, ends, color=_GREY, linewidth=0.7, linestyle=(0, (2, 2)))
+    axes.plot(ends, ends, color=GREY, linewidth=0.7, linestyle=(0, (2, 2)))
     for number, line in enumerate(lines):
         colour, dash, _ = _look(number)
         alarm, miss = _deviates(line.curve.alarm), _deviates(1 - line.curve.hit)
@@ -143,6 +152,7 @@ def det_figure(lines: Sequence[Line], title: str) -> Figure:
         if line.point is not None:
             x, y = _deviates(np.array([line.point[0], 1 - line.point[1]]))
             _mark(axes, (x, y), number)
+    _explain_marks(axes, lines)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(FixedLocator(norm.ppf(np.array(_RATES)).tolist()))
         axis.set_minor_locator(NullLocator())
@@ -161,23 +171,28 @@ def _deviates(rates: Floats) -> Floats:
 
 
 def _mark(axes: Axes, point: tuple[float, float], number: int) -> None:
-    """Mark where the threshold of a curve lies; the first mark is explained in the legend."""
+    """Mark where the threshold of a curve lies."""
     colour, _, marker = _look(number)
-    axes.plot(
-        *point, marker, color=colour, markeredgecolor="white", markersize=6, zorder=5,
-        label=None if number else "threshold of validation",
-    )  # fmt: skip
+    axes.plot(*point, marker, color=colour, markeredgecolor="white", markersize=6, zorder=5)
+
+
+def _explain_marks(axes: Axes, lines: Sequence[Line]) -> None:
+    """Say in the legend what the marks are: in the colour of the one curve, or in grey for all of them."""
+    if any(line.point is not None for line in lines):
+        colour = REAL if len(lines) == 1 else GREY
+        words = "threshold of validation" if len(lines) == 1 else "thresholds of validation"
+        axes.plot([], [], "o", color=colour, markeredgecolor="white", markersize=6, label=words)
 
 
 def _look(number: int) -> tuple[Any, Any, Any]:
     return tuple(looks[number % len(looks)] for looks in (_COLOURS, _LINES, _MARKERS))  # type: ignore[return-value]
 
 
-@_styled
+@styled
 def reliability_figure(found: Reliability, title: str) -> Figure:
     """Share of fakes against mean score by bin, with the number of media of each bin written below."""
-    figure, (axes, counts) = _new(_COLUMN, 4.0, 2, sharex=True, height_ratios=(3.2, 1))
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.7, linestyle=(0, (2, 2)))
+    figure, (axes, counts) = _new(COLUMN, 4.0, 2, sharex=True, height_ratios=(3.2, 1))
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=(0, (2, 2)))
     errors = np.abs(np.stack([found.share - found.low, found.high - found.share]))
     axes.errorbar(
         found.mean, found.share, errors, fmt="o", color=REAL, markersize=3.5, elinewidth=0.8, capsize=1.8,
@@ -193,12 +208,12 @@ def reliability_figure(found: Reliability, title: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def histogram_figure(
     real: Floats, fake: Floats, title: str, threshold: float | None = None, unit: str = "media"
 ) -> Figure:
     """Shares of the reals and of the fakes at each score, in bins of equal width."""
-    figure, (axes,) = _new(_COLUMN, 2.7)
+    figure, (axes,) = _new(COLUMN, 2.7)
     edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
     looks = ((real, REAL, "real", "/////", "-"), (fake, FAKE, "fake", "\\\\\\\\\\", "--"))
     for values, colour, name, hatch, dash in looks:
@@ -208,20 +223,21 @@ def histogram_figure(
             label=f"{name} (n = {values.size})",
         )  # fmt: skip
         axes.stairs(shares, edges, color=colour, linewidth=1.1, linestyle=dash, zorder=3)
+    top = axes.get_ylim()[1]
     if threshold is not None:
-        axes.axvline(
-            threshold, color="black", linewidth=0.9, linestyle=":", label=f"threshold {threshold:.3f}"
-        )
+        # Below the legend, which would cut it.
+        axes.plot([threshold] * 2, [0, top], color="black", linewidth=0.9, linestyle=":",
+                  label=f"threshold {threshold:.3f}")  # fmt: skip
     axes.set(xlim=(0, 1), xlabel="score", ylabel=f"share of {unit} of the class", title=title)
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.3)
+    axes.set_ylim(0, top * 1.3)
     axes.legend(loc="upper center", ncols=2)
     return figure
 
 
-@_styled
+@styled
 def bars_figure(bars: Sequence[Bar], label: str, title: str) -> Figure:
     """A figure of each part with its interval; the line is chance level of AUC."""
-    figure, (axes,) = _new(_PAGE if len(bars) > 8 else _COLUMN, 1.0 + 0.26 * max(3, len(bars)))
+    figure, (axes,) = _new(PAGE if len(bars) > 8 else COLUMN, 1.0 + 0.26 * max(3, len(bars)))
     places = np.arange(len(bars))[::-1]
     for place, bar in zip(places, bars, strict=True):
         axes.barh(place, bar.value, height=0.6, color="#9ecae1", edgecolor=REAL, linewidth=0.7)
@@ -233,7 +249,9 @@ def bars_figure(bars: Sequence[Bar], label: str, title: str) -> Figure:
             f"{bar.value:.3f}", (reach, place), (3, 0), textcoords="offset points", va="center", fontsize=6.5
         )
     axes.set_yticks(places, [_counted(bar) for bar in bars])
-    axes.axvline(0.5, color=_GREY, linewidth=0.7, linestyle=(0, (2, 2)))
+    axes.axvline(0.5, color=GREY, linewidth=0.7, linestyle=(0, (2, 2)))
+    middle, half = (len(bars) - 1) / 2, max(3, len(bars)) / 2
+    axes.set_ylim(middle - half, middle + half)
     axes.set(xlim=(0, 1.12), xlabel=label, title=title, xticks=np.linspace(0, 1, 6))
     return figure
 

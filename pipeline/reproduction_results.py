@@ -98,24 +98,6 @@ class Result:
         return cls(figure, **told)
 
 
-def with_bounds(mean: Mapping[str, Any], sets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The row of a mean over sets with the mean of their bounds for an interval, where each set has one.
-
-    It holds for sets that vary together; where they vary apart it is wider than need be, which the row's note says.
-    """
-    figures = {}
-    for metric, figure in mean["figures"].items():
-        bounds = [(row["figures"][metric]["low"], row["figures"][metric]["high"]) for row in sets]
-        whole = bool(bounds) and not any(None in pair for pair in bounds)
-        low, high = (sum(side) / len(bounds) for side in zip(*bounds, strict=True)) if whole else (None, None)
-        figures[metric] = {**figure, "low": low, "high": high}
-    return {
-        **mean,
-        "figures": figures,
-        "note": "the interval is the mean of the sets' bounds: wide for a mean",
-    }
-
-
 def key_of(figure: Printed) -> tuple[int, str, str, str]:
     """What tells a figure from all others of its paper."""
     return figure.table, figure.row, figure.column, figure.metric

@@ -15,7 +15,7 @@ from ffpipe.models import checkpoint
 from ffpipe.pipeline.config import EvaluateConfig, ReproduceConfig, TrainConfig
 from ffpipe.pipeline.evaluate import evaluate
 from ffpipe.pipeline.output import Advance, Say
-from ffpipe.pipeline.protocols.protocol import MEAN, WHOLE, Printed, Protocol, Training
+from ffpipe.pipeline.protocols.protocol import Printed, Protocol, Training
 from ffpipe.pipeline.reproduction_deviations import (
     of_run,
     of_settings,
@@ -24,7 +24,7 @@ from ffpipe.pipeline.reproduction_deviations import (
     paper_weights,
 )
 from ffpipe.pipeline.reproduction_plan import Measurement, Step
-from ffpipe.pipeline.reproduction_results import Result, with_bounds
+from ffpipe.pipeline.reproduction_results import Result
 from ffpipe.pipeline.stored_media import data_digest, stored_job
 from ffpipe.pipeline.train import is_finished, run_digest, stored_digest, train
 from ffpipe.pipeline.workspace import Workspace
@@ -228,8 +228,7 @@ def _result(figure: Printed, rows: list[dict[str, Any]], told: dict[str, Any]) -
     if len(named) != 1:
         what = "no row" if not named else f"several rows ({', '.join(row['name'] for row in named)})"
         return Result(figure, reason=f"the evaluation has {what} of {figure.subset}", **told)
-    sets = [row for row in level if row["name"] not in (WHOLE, MEAN)]
-    return Result.of(figure, with_bounds(named[0], sets) if figure.subset == MEAN else named[0], **told)
+    return Result.of(figure, named[0], **told)
 
 
 def seed_word(config: ReproduceConfig) -> str:

@@ -10,6 +10,9 @@ from ffpipe.stages.evaluation import Figure
 
 Cell = str | int | Figure | None
 
+#: Figures in a row that a page has room for with their intervals beside them.
+_FIGURES = 3
+
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -42,18 +45,22 @@ class TextTable:
         return "\n".join(lines) + "\n"
 
     def latex(self) -> str:
-        """A floating table across both columns of a page, its notes below it."""
-        head = " & ".join(latex_text(column) for column in self.columns)
+        """A floating table across both columns of a page, its notes below it.
+
+        Many figures in a row fit on a page with their intervals below them.
+        """
+        wide = any(sum(isinstance(cell, Figure) for cell in row) > _FIGURES for row in self.rows)
+        head = " & ".join((_latex_heading if wide else latex_text)(column) for column in self.columns)
         lines = [
             r"\begin{table*}",
-            r"\centering\small",
+            r"\centering\footnotesize\setlength{\tabcolsep}{3pt}" if wide else r"\centering\small",
             rf"\caption{{{latex_text(self.title)}}}",
             rf"\label{{tab:{self.label}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}",
             r"\toprule",
             rf"{head} \\",
             r"\midrule",
-            *(rf"{' & '.join(_latex_cell(cell) for cell in row)} \\" for row in self.rows),
+            *(rf"{' & '.join(_latex_cell(cell, wide) for cell in row)} \\" for row in self.rows),
             r"\bottomrule",
             r"\end{tabular}",
         ]
@@ -88,14 +95,31 @@ def _markdown_cell(cell: Cell) -> str:
     return "" if cell is None else markdown_text(str(cell))
 
 
-def _latex_cell(cell: Cell) -> str:
+def _latex_heading(text: str) -> str:
+    """A heading in two lines, where it has two words or more."""
+    first, _, rest = text.partition(" ")
+    return _latex_stack(latex_text(first), latex_text(rest)) if rest else latex_text(text)
+
+
+def _latex_stack(above: str, below: str) -> str:
+    """Two lines in a cell, the upper one level with the row."""
+    return rf"\begin{{tabular}}[t]{{@{{}}r@{{}}}}{above}\\{below}\end{{tabular}}"
+
+
+def _latex_cell(cell: Cell, stacked: bool) -> str:
     if not isinstance(cell, Figure):
         return "" if cell is None else latex_text(str(cell))
     if cell.value is None:
         return "--"
     if cell.low is None or cell.high is None:
         return _latex_number(cell.value)
-    return rf"{_latex_number(cell.value)} {{\scriptsize [{_latex_number(cell.low)}, {_latex_number(cell.high)}]}}"
+    value, interval = (
+        _latex_number(cell.value),
+        f"[{_latex_number(cell.low)}, {_latex_number(cell.high)}]",
+    )
+    if stacked:
+        return _latex_stack(value, rf"{{\tiny {interval}}}")
+    return rf"{value} {{\scriptsize {interval}}}"
 
 
 def _latex_number(value: float) -> str:

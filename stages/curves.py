@@ -10,7 +10,8 @@ import numpy.typing as npt
 from scipy.stats import beta
 
 from ffpipe.stages.calibration_metrics import BINS, bin_of
-from ffpipe.stages.metrics import LEVEL, REPLICATES, resamples, too_few_groups
+from ffpipe.stages.metrics import LEVEL, too_few_groups
+from ffpipe.stages.resampling import REPLICATES, resamples
 from ffpipe.stages.sample import Floats, Sample, checked, undefined_reason
 
 #: False positive rates at which the band of a ROC curve is drawn.

@@ -2,8 +2,8 @@
 
 A generator's fakes are compared with the real pictures that came with them, never with those of another generator:
 those differ in content, size and compression, which a detector would learn to tell apart. Where a dataset has no
-subsets, each method is compared with all reals. The mean over methods weighs each alike, as the papers' tables do.
-The row of all cannot keep subsets apart, and says so.
+subsets, each method is compared with all reals. The mean over methods weighs each alike, as the papers' tables do; its
+interval is from joint draws of all sets' source groups. The row of all cannot keep subsets apart, and says so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffpipe.manifests.records import Label
-from ffpipe.stages.metrics import REPLICATES, Interval, evaluate
+from ffpipe.stages.metrics import METRICS, Interval, evaluate, mean_intervals
+from ffpipe.stages.resampling import REPLICATES
 from ffpipe.stages.sample import undefined_reason
 
 #: The figure that is accuracy at the threshold which validation chose; `accuracy` is at a score of 0.5.
@@ -91,7 +92,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table. `name` is ALL, a method, MEAN (which has no counts of its own), or a part of another `kind`.
+    """A row of the table. `name` is ALL, a method, MEAN (which counts groups alone), or a part of another `kind`.
 
     reason: why figures are undefined, or what a mean leaves out. interval_reason: why there are no intervals. note:
     what keeps figures from being a fair comparison. unscored: media of the set that have no score at this level, for
@@ -167,8 +168,10 @@ def table(
     """
     how = Bootstrap(replicates, seed, threshold)
     rows = [replace(part_row(level, ALL, scored, how), note=_note(scored, sets))]
-    parts = [part_row(level, name, scored.of(media), how) for name, media in sets.items()]
-    return [*rows, *parts, *([_mean(level, parts)] if len(parts) > 1 else [])]
+    items = [scored.of(media) for media in sets.values()]
+    parts = [part_row(level, name, of, how) for name, of in zip(sets, items, strict=True)]
+    mean = [_mean(level, list(zip(parts, items, strict=True)), how)] if len(parts) > 1 else []
+    return [*rows, *parts, *mean]
 
 
 def _note(scored: Scored, sets: Mapping[str, AbstractSet[str]]) -> str | None:
@@ -185,12 +188,9 @@ def part_row(level: str, name: str, scored: Scored, how: Bootstrap, kind: str = 
     first = results[plain[0]]
     found = {key: _figure(result.value, result.interval) for key, result in results.items()}
     if how.threshold is not None:
-        # A verdict is given above the threshold, a metric calls fake what reaches it.
-        above = float(np.nextafter(how.threshold, np.inf))
-        at = evaluate(scored.label, scored.score, scored.group, names=["accuracy"], threshold=above, **drawn)[
-            "accuracy"
-        ]
-        found[AT_THRESHOLD] = _figure(at.value, at.interval)
+        bar = above(how.threshold)
+        at = evaluate(scored.label, scored.score, scored.group, names=["accuracy"], threshold=bar, **drawn)
+        found[AT_THRESHOLD] = _figure(at["accuracy"].value, at["accuracy"].interval)
     return Row(
         level,
         name,
@@ -204,17 +204,51 @@ def part_row(level: str, name: str, scored: Scored, how: Bootstrap, kind: str = 
     )
 
 
+def above(threshold: float) -> float:
+    """The threshold for a metric, which calls fake what reaches it, where a verdict is given above `threshold`."""
+    return float(np.nextafter(threshold, np.inf))
+
+
 def _figure(value: float | None, interval: Interval) -> Figure:
     return Figure(value, interval.low, interval.high)
 
 
-def _mean(level: str, parts: Sequence[Row]) -> Row:
-    """The unweighted mean of the sets' figures, without intervals, over the sets that have them."""
-    whole = [row for row in parts if row.reason is None]
+def _mean(level: str, parts: Sequence[tuple[Row, Scored]], how: Bootstrap) -> Row:
+    """The unweighted mean of the sets' figures over the sets that have them, and its interval."""
+    whole = [(row, scored) for row, scored in parts if row.reason is None]
     left_out = len(parts) - len(whole)
-    figures = {key: Figure(_average([row.figures[key].value for row in whole])) for key in FIGURES}
-    reason = f"{left_out} of {len(parts)} sets have one class only and are left out" if left_out else None
-    return Row(level, MEAN, figures, reason=reason, interval_reason="a mean over sets")
+    lacking = next((row for row, _ in whole if row.interval_reason), None)
+    if lacking is not None or not whole:
+        intervals: Mapping[str, Interval] = {}
+        reason = (
+            f"{lacking.name} has none: {lacking.interval_reason}" if lacking else "no set has both classes"
+        )
+    else:
+        intervals, reason = _mean_intervals([scored for _, scored in whole], how), None
+    figures = {}
+    for key in FIGURES:
+        value = _average([row.figures[key].value for row, _ in whole])
+        interval = intervals.get(key)
+        figures[key] = _figure(value, interval) if interval else Figure(value)
+    return Row(
+        level,
+        MEAN,
+        figures,
+        groups=len({group for _, scored in whole for group in scored.group}),
+        reason=f"{left_out} of {len(parts)} sets have one class only and are left out" if left_out else None,
+        interval_reason=reason,
+    )
+
+
+def _mean_intervals(sets: Sequence[Scored], how: Bootstrap) -> dict[str, Interval]:
+    parts = [(scored.label, scored.score, scored.group) for scored in sets]
+    plain = [name for name in FIGURES if name != AT_THRESHOLD]
+    drawn = {"replicates": how.replicates, "seed": how.seed}
+    found = dict(zip(plain, mean_intervals([METRICS[name] for name in plain], parts, **drawn), strict=True))
+    if how.threshold is not None:
+        at = mean_intervals([METRICS["accuracy"]], parts, threshold=above(how.threshold), **drawn)
+        found[AT_THRESHOLD] = at[0]
+    return found
 
 
 def _average(values: Sequence[float | None]) -> float | None:

@@ -8,19 +8,17 @@ called with labels and scores: `auc(labels, scores)`. To add one, write its form
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ffpipe.stages.calibration_metrics import cllr, cllr_min, ece
+from ffpipe.stages.resampling import REPLICATES, Part, joint_resamples, resamples
 from ffpipe.stages.sample import LOG_FLOOR, Floats, Metric, Sample, checked, undefined_reason
 
-REPLICATES = 2000
 LEVEL = 0.95
-#: Bound on the cells of a (B, n) array of weights, about 32 MB.
-_CELLS = 4_000_000
 #: Rates are ratios of counts; rounding must not put 1/100 above a limit of 0.01.
 _SLACK = 1e-12
 
@@ -234,29 +232,25 @@ def figures_of_draws(
     return [np.concatenate(parts) for parts in drawn]
 
 
-def resamples(
-    labels: npt.ArrayLike,
-    scores: npt.ArrayLike,
-    groups: Sequence[str],
+def mean_intervals(
+    metrics: Sequence[Metric],
+    parts: Sequence[Part],
     *,
     threshold: float = 0.5,
     replicates: int = REPLICATES,
     seed: int = 0,
-) -> Iterator[Sample]:
-    """Draws of whole groups with replacement, many to a sample, so that memory is bounded.
+) -> list[Interval]:
+    """The 95% interval of each metric's plain mean over parts, from joint draws of the groups of all of them.
 
-    Media of the same groups in the same order get the same draws, whatever their scores: that pairs two models.
+    What parts share, such as reals, then counts once. Draws that leave a metric of any part undefined are not used.
     Raises ValueError as `Metric`.
     """
-    truth, values = checked(labels, scores)
-    number = {group: k for k, group in enumerate(sorted(set(groups)))}
-    member = np.array([number[group] for group in groups])
-    random = np.random.default_rng(seed)
-    chances = np.full(len(number), 1 / len(number))
-    rows = max(1, _CELLS // truth.size)
-    for start in range(0, replicates, rows):
-        times = random.multinomial(len(number), chances, size=min(rows, replicates - start))
-        yield Sample(truth, values, times[:, member].astype(np.float64), threshold)
+    clusters = len({name for *_, groups in parts for name in groups})
+    drawn: list[list[Floats]] = [[] for _ in metrics]
+    for samples in joint_resamples(parts, threshold, replicates, seed):
+        for metric, means in zip(metrics, drawn, strict=True):
+            means.append(np.mean([metric.of(sample) for sample in samples], axis=0))
+    return [percentile_interval(np.concatenate(means), clusters) for means in drawn]
 
 
 def percentile_interval(drawn: Floats, clusters: int) -> Interval:

@@ -17,12 +17,12 @@ from scipy.stats import norm, rankdata
 
 from ffpipe.stages.metrics import (
     METRICS,
-    REPLICATES,
     Interval,
     figures_of_draws,
     percentile_interval,
     too_few_groups,
 )
+from ffpipe.stages.resampling import REPLICATES
 from ffpipe.stages.sample import Floats, Metric, checked, undefined_reason
 
 #: Differences below this are rounding, not a difference.

@@ -120,7 +120,8 @@ def metadata(setting: Setting) -> Control:
     """Logistic regression on the facts of the files, fitted to the train split."""
     if setting.trained is None:
         return replace(_METADATA, skipped=setting.untrained)
-    known, media = _distinct(setting.trained), _distinct(setting.chosen)
+    known, measured = _distinct(setting.trained), setting.faces.media
+    media = [m for m in _distinct(setting.chosen) if m.media_id in measured]
     rows, columns = file_facts(known, known)
     try:
         model = Logistic.fit(rows, [int(m.label or 0) for m in known])

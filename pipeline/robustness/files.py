@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 from matplotlib.figure import Figure as Plot
 
-from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import tables
+from ffpipe.pipeline.evaluation_plots import write_plots
+from ffpipe.pipeline.output import inert
 from ffpipe.pipeline.robustness import plots
 from ffpipe.pipeline.text_tables import figure_text
 from ffpipe.stages.perturb import KINDS
@@ -22,8 +22,8 @@ from ffpipe.stages.robustness import FIGURES, Control, Point
 
 #: Folder in a run's folder with one folder a robustness run.
 FOLDER = "robustness"
-#: Dates would make two runs' files differ.
-_UNDATED: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None}}
+#: Names the result of a finished run; it is written last.
+RESULT = "robustness.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,54 +42,36 @@ class Robustness:
         return json.dumps({**self.facts, **told}, indent=1, default=asdict)
 
 
-def new_folder(run: Path, name: str) -> Path:
-    """A folder for one run, numbered. Raises StorageError."""
-    parent = run / FOLDER
-    try:
-        parent.mkdir(exist_ok=True)
-        number = 1
-        while (folder := parent / f"{name}-{number:03d}").exists():
-            number += 1
-        folder.mkdir()
-    except OSError as error:
-        raise StorageError(f"cannot write to {parent}: {error.strerror or error}") from error
-    return folder
-
-
-def forget(folder: Path) -> None:
-    """Remove what a run that did not end has written."""
-    for path in folder.iterdir():
-        path.unlink(missing_ok=True)
-    folder.rmdir()
-
-
 def write_files(result: Robustness) -> None:
     """Everything that a run leaves. Raises StorageError."""
     rows = pa.Table.from_pylist([point.flat() for point in (result.stored, *result.points)])
     origin = result.facts["provenance"]
     tables.write_table(result.directory / "curves.csv", tables.with_provenance(rows, origin))
-    title = f"{result.facts['detector']} on {result.facts['data']}, split {result.facts['split']}: {_counts(result)}"
+    write_plots(result.directory, _figures(result))
+    write_atomic(result.directory / "robustness.md", markdown(result).encode())
+    write_atomic(result.directory / RESULT, result.to_json().encode())
+
+
+def _figures(result: Robustness) -> dict[str, Plot]:
+    facts, stored = result.facts, result.stored
+    detector, data = inert(facts["detector"]), inert(facts["data"])
+    of = (
+        f"{facts['level']} level\n{data} {facts['split']}, n = {stored.n_real} real, {stored.n_fake} fake, "
+        f"{stored.groups} source groups"
+    )
+    figures: dict[str, Plot] = {}
     if result.points:
         for name in FIGURES:
-            plot = plots.curves(result.stored, result.points, name, title)
-            _save(plot, result.directory / f"curves-{name.replace('_', '-')}")
+            made = plots.curves(stored, result.points, name, f"{detector} under damage, {of}")
+            figures[f"curves-{name.replace('_', '-')}"] = made
     if result.controls:
-        _save(plots.control_points(result.stored, result.controls, title), result.directory / "controls")
-    write_atomic(result.directory / "robustness.md", markdown(result).encode())
-    write_atomic(result.directory / "robustness.json", result.to_json().encode())
+        figures["controls"] = plots.control_points(stored, result.controls, f"{detector} and controls, {of}")
+    return figures
 
 
 def _counts(result: Robustness) -> str:
     stored, level = result.stored, result.facts["level"]
     return f"{stored.n_real} real and {stored.n_fake} fake {level}s, {stored.groups} source groups"
-
-
-def _save(plot: Plot, stem: Path) -> None:
-    with plots.style():
-        for kind, metadata in _UNDATED.items():
-            content = io.BytesIO()
-            plot.savefig(content, format=kind, metadata=metadata)
-            write_atomic(stem.with_suffix(f".{kind}"), content.getvalue())
 
 
 def markdown(result: Robustness) -> str:

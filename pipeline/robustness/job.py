@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+import ffpipe
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Split
 from ffpipe.pipeline import provenance
 from ffpipe.pipeline.config import RobustnessConfig
 from ffpipe.pipeline.evaluation_media import ChosenMedia, check_media, choose_split
+from ffpipe.pipeline.evaluation_parts import EvaluationFolder
 from ffpipe.pipeline.faces import rows_of_media
 from ffpipe.pipeline.loader import ShardFaces
-from ffpipe.pipeline.openings import log_opening
+from ffpipe.pipeline.openings import open_test
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.robustness.controls import Setting, controls, painter
-from ffpipe.pipeline.robustness.files import FOLDER, Robustness, forget, new_folder, write_files
+from ffpipe.pipeline.robustness.files import FOLDER, RESULT, Robustness, write_files
 from ffpipe.pipeline.robustness.scores import Faces, Pixels, Scored, Treatment, score_treated
 from ffpipe.pipeline.score import arithmetic_for
 from ffpipe.pipeline.stored_media import crop_settings, data_digest, stored_job
 from ffpipe.pipeline.weights import Weights, find_run
 from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.evaluation import above
 from ffpipe.stages.infer import Scorer
 from ffpipe.stages.perturb import Perturbation
 from ffpipe.stages.robustness import STORED, Control, Point, point
@@ -34,6 +36,7 @@ from ffpipe.stages.robustness import STORED, Control, Point, point
 _BACKGROUND = "background"
 #: A score's threshold where validation set none, as for the papers' accuracies.
 _EVEN = 0.5
+_UNSET = "validation set none"
 _LIMIT = "the network is driven to its limit there, and an AUC of 0.5 says nothing else"
 
 
@@ -42,6 +45,7 @@ def robustness(
 ) -> Robustness:
     """Score a split's faces under damage of every kind and degree, measure the controls, and write it all.
 
+    A run that was interrupted goes on where it was, and is one opening of the test split.
     `run` is a model's folder, or `<model>/<run>` in the workspace. Raises as `evaluate.evaluate`.
     """
     directory = find_run(run, workspace)
@@ -51,31 +55,46 @@ def robustness(
     accepted = check_media(chosen, weights, config, say)
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
     scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)
-    folder = new_folder(directory, f"{chosen.name}-{config.split}")
-    try:
-        facts = _facts(config, weights, chosen, folder, scorer, accepted)
+    setting = _setting(config, workspace, chosen)
+    name = f"{chosen.name}-{config.split}"
+    depends = _depends(config, weights, setting, scorer)
+    folder = EvaluationFolder.open(directory, name, depends, kind=FOLDER, result=RESULT)
+    with folder.work(say):
+        facts = _facts(config, weights, chosen, folder.path, scorer, accepted)
         if chosen.opens_test(config.split):
-            facts["opening"] = _open(directory, chosen, facts, say)
-        result = _measure(config, workspace, chosen, scorer, facts, folder, say, advance)
+            facts["opening"] = open_test(directory, chosen.name, facts, folder.id, say)
+        result = _measure(config, setting, scorer, facts, folder, say, advance)
         write_files(result)
-    except BaseException:
-        forget(folder)
-        raise
-    say(f"curves and controls: {folder}")
+    say(f"curves and controls: {folder.path}")
     return result
+
+
+def _depends(config: RobustnessConfig, weights: Weights, setting: Setting, scorer: Scorer) -> dict[str, Any]:
+    """All that single scores depend on."""
+    faces = hashlib.sha256(setting.faces.rows.astype("<i8").tobytes())
+    for medium in setting.faces.source.table.media:
+        faces.update(medium.encode())
+    return {
+        "ffpipe": ffpipe.__version__,
+        "model_id": weights.model_id,
+        "data_digest": data_digest([setting.chosen.group]),
+        "faces": faces.hexdigest(),
+        "treatments": list(_treatments(config, setting)),
+        "seed": config.seed,
+        "arithmetic": scorer.arithmetic.name,
+        "device": scorer.device.type,
+    }
 
 
 def _measure(
     config: RobustnessConfig,
-    workspace: Workspace,
-    chosen: ChosenMedia,
+    setting: Setting,
     scorer: Scorer,
     facts: dict[str, Any],
-    folder: Path,
+    folder: EvaluationFolder,
     say: Say,
     advance: Advance | None,
 ) -> Robustness:
-    setting = _setting(config, workspace, chosen)
     faces = setting.faces
     facts |= {"level": faces.level, "faces": len(faces.rows)}
     lossy = faces.table.downscaled(faces.rows)
@@ -87,11 +106,14 @@ def _measure(
         ]
     treatments = _treatments(config, setting)
     say(f"{len(faces.rows)} faces, each in {len(treatments)} states")
-    logits = score_treated(faces, treatments, scorer, advance)
+    logits = score_treated(faces, treatments, scorer, advance, folder.parts)
     scored = {name: faces.scored(found) for name, found in logits.items()}
 
+    # The papers call fake what reaches 0.5, a verdict what exceeds the threshold.
+    bar = _EVEN if facts["threshold_is"] == _UNSET else above(facts["threshold"])
+
     def measured(name: str, kind: str, strength: float | None) -> Point:
-        return _point(config, scored[name], kind, strength, facts["threshold"])
+        return _point(config, scored[name], kind, strength, bar)
 
     points = [measured(_name(p), p.kind, p.strength) for levels in config.curves().values() for p in levels]
     if flat := [_name(Perturbation(p.kind, p.strength or 0.0)) for p in points if p.scores == 1]:
@@ -100,7 +122,7 @@ def _measure(
     if config.controls:
         say("controls")
         found = controls(setting, scored[STORED], scored.get(_BACKGROUND))
-    return Robustness(folder, measured(STORED, STORED, None), points, found, facts)
+    return Robustness(folder.path, measured(STORED, STORED, None), points, found, facts)
 
 
 def _setting(config: RobustnessConfig, workspace: Workspace, chosen: ChosenMedia) -> Setting:
@@ -182,8 +204,10 @@ def _facts(
         "data": chosen.name,
         "data_digest": data_digest([chosen.group]),
         "split": config.split,
+        "split_source": chosen.split_source,
+        "methods": list(config.methods) if config.methods else None,
         "threshold": _EVEN if bar is None else bar,
-        "threshold_is": "validation set none" if bar is None else "chosen on validation",
+        "threshold_is": _UNSET if bar is None else "chosen on validation",
         "unscored": dict(chosen.unscored),
         "notes": chosen.notes,
         "provenance": provenance.collect(
@@ -196,11 +220,3 @@ def _facts(
             seed=config.seed,
         ),
     }
-
-
-def _open(run: Path, chosen: ChosenMedia, facts: Mapping[str, Any], say: Say) -> int:
-    logged = {key: facts[key] for key in ("data_digest", "split", "model_id", "evaluation")}
-    logged["time"] = datetime.now(UTC).isoformat(timespec="seconds")
-    number = log_opening(run, chosen.name, logged)
-    say(f"opening {number} of the test split of {chosen.name} by this run")
-    return number

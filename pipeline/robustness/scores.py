@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffpipe.manifests.errors import WeightsError
+from ffpipe.pipeline.evaluation_parts import Parts
 from ffpipe.pipeline.faces import (
     Face,
     FaceTable,
@@ -23,6 +24,9 @@ from ffpipe.pipeline.output import Advance
 from ffpipe.pipeline.validation import Logits, gather_videos
 from ffpipe.stages.infer import Scorer
 from ffpipe.stages.statistics import face_sida
+
+#: Faces that are committed together, each in all its states.
+_PART = 64
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -63,6 +67,13 @@ class Faces:
         return replace(table, looked=tuple(min(looked, frames) for looked in table.looked))
 
     @property
+    def media(self) -> frozenset[str]:
+        """Ids of the media that the faces are of."""
+        return frozenset(
+            self.source.table.media[number] for number in set(self.source.table.medium[self.rows])
+        )
+
+    @property
     def level(self) -> str:
         """What figures are of."""
         return "image" if max(self.source.table.looked) == 1 else "video"
@@ -80,29 +91,50 @@ class Faces:
 
 
 def score_treated(
-    faces: Faces, treatments: Mapping[str, Treatment | None], scorer: Scorer, advance: Advance | None = None
+    faces: Faces,
+    treatments: Mapping[str, Treatment | None],
+    scorer: Scorer,
+    advance: Advance | None = None,
+    parts: Parts | None = None,
 ) -> dict[str, Logits]:
     """Logits (n,) of all faces for each treatment by its name; None scores the face as it is stored, with its stored D.
 
-    D of a treated face is taken from the treated crop. Raises IntegrityError naming a damaged shard, WeightsError
-    where the network gives no number.
+    D of a treated face is taken from the treated crop. With `parts` faces that are committed there are not scored
+    again. Raises IntegrityError naming a damaged shard, WeightsError where the network gives no number, StorageError.
     """
-    logits = {name: np.empty(len(faces.rows), np.float32) for name in treatments}
-    size = scorer.batch_size
-    for start in range(0, len(faces.rows), size):
-        rows = faces.rows[start : start + size].tolist()
-        found = faces.source.fetch(rows)
-        for name, treat in treatments.items():
-            given = found if treat is None else _treated(found, rows, treat, scorer.needs_sida)
-            try:
-                logits[name][start : start + size] = scorer.score(
-                    [face.crop for face in given], np.stack([face.sida for face in given])
-                )
-            except FloatingPointError as error:
-                raise WeightsError(f"{error}, of a face treated by {name}") from error
-        if advance:
-            advance(min(start + size, len(faces.rows)), len(faces.rows), "")
-    return logits
+    shape = (len(faces.rows), len(treatments))
+    known = parts.read(shape[0] * shape[1]) if parts else np.full(shape[0] * shape[1], np.nan, np.float32)
+    logits = known.reshape(shape)
+    places = np.arange(logits.size).reshape(shape)
+    pending = np.flatnonzero(np.isnan(logits).any(axis=1))
+    done = shape[0] - len(pending)
+    for start in range(0, len(pending), _PART):
+        part = pending[start : start + _PART]
+        for first in range(0, len(part), scorer.batch_size):
+            batch = part[first : first + scorer.batch_size]
+            logits[batch] = _score(faces, faces.rows[batch].tolist(), treatments, scorer)
+            if advance:
+                advance(done + start + first + len(batch), shape[0], "")
+        if parts:
+            parts.add(places[part].ravel(), logits[part].ravel())
+    return {name: logits[:, column].copy() for column, name in enumerate(treatments)}
+
+
+def _score(
+    faces: Faces, rows: list[int], treatments: Mapping[str, Treatment | None], scorer: Scorer
+) -> Logits:
+    """Logits (B, treatments) of a batch of faces."""
+    found = faces.source.fetch(rows)
+    columns = []
+    for name, treat in treatments.items():
+        given = found if treat is None else _treated(found, rows, treat, scorer.needs_sida)
+        try:
+            columns.append(
+                scorer.score([face.crop for face in given], np.stack([face.sida for face in given]))
+            )
+        except FloatingPointError as error:
+            raise WeightsError(f"{error}, of a face treated by {name}") from error
+    return np.stack(columns, axis=1)
 
 
 def _treated(found: Sequence[Face], rows: Sequence[int], treat: Treatment, needs_sida: bool) -> list[Face]:

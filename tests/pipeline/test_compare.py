@@ -20,7 +20,7 @@ from ffpipe.pipeline.config import CompareConfig, TrainConfig
 from ffpipe.pipeline.evaluation_parts import EVALUATIONS
 from ffpipe.pipeline.finished_evaluations import find_finished, load_finished
 from ffpipe.pipeline.openings import read_openings
-from ffpipe.pipeline.stored_media import data_digest
+from ffpipe.pipeline.stored_media import data_digest, labelled_media
 from ffpipe.pipeline.train import train
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.paired import Model, delong, paired
@@ -169,6 +169,31 @@ def test_evaluations_of_other_media_are_refused(workspace: Workspace) -> None:
         judge(RUNS[:1], workspace)
     with pytest.raises(UsageError, match="no such folder or run"):
         judge([RUNS[0], "tiny/nothing"], workspace)
+
+
+def test_a_split_file_is_known_by_what_it_says_wherever_it_lies(workspace: Workspace, tmp_path: Path) -> None:
+    media = [m for m in labelled_media(workspace.dataset("made")) if m.split is Split.TEST]
+    rows = "".join(f"{m.path},val\n" for m in media)
+    copies = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for copy in copies:
+        copy.write_text(f"path,split\n{rows}")
+    before = len(read_openings(workspace.root / "models" / RUNS[0]))
+    first, second = (judge(RUNS[:2], workspace, split="val", splits=copy).facts["runs"] for copy in copies)
+    assert [run["evaluation"] for run in first] == [run["evaluation"] for run in second]
+    assert len(read_openings(workspace.root / "models" / RUNS[0])) == before + 1, (
+        "stored test media were shown"
+    )
+    copies[1].write_text(f"path,split\n{rows}".replace(",val", ",test", 4))
+    third = judge(RUNS[:2], workspace, split="val", splits=copies[1]).facts["runs"]
+    with pytest.raises(UsageError, match="not of the same media: split file"):
+        judge([first[0]["evaluation"], third[1]["evaluation"]], workspace)
+
+
+def test_folders_of_evaluations_say_what_they_are_of(workspace: Workspace) -> None:
+    folders = [run["evaluation"] for run in judge(RUNS[:2], workspace).facts["runs"]]
+    result = judge(folders, workspace, data="another", split="val")
+    assert (result.facts["data"], result.facts["split"]) == ("made", "test")
+    assert result.directory.name.startswith("made-test-")
 
 
 def test_a_finished_evaluation_is_found_by_weights_data_and_choice(workspace: Workspace) -> None:

@@ -209,12 +209,12 @@ def test_an_interrupted_evaluation_goes_on_and_is_one_opening(
         judge(run, workspace, batch_size=4)
     (begun,) = set((run / EVALUATIONS).iterdir()) - folders
     other = EvaluationFolder(begun, Parts(ShardGroup(begun / "parts", "logits")), "", True)
-    with other.lock(), pytest.raises(LockedError):
+    with other.parts.group.lock(), pytest.raises(LockedError):
         judge(run, workspace, batch_size=4)
     said: list[str] = []
     resumed = judge(run, workspace, said, batch_size=4)
     assert resumed.directory == begun
-    assert any("goes on with what an interrupted evaluation has scored" in line for line in said)
+    assert any("goes on with what was scored before an interruption" in line for line in said)
     assert sum(calls) == 8 * 4 + (80 - 24), "of seven batches, two parts of three were kept"
     assert len(read_openings(run)) == before + 1
     assert resumed.facts["opening"] == before + 1

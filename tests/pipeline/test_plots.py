@@ -39,7 +39,7 @@ def test_the_roc_curve_is_drawn_with_its_band_and_threshold() -> None:
         [plots.Line("one", curve(), band, (0.1, 0.6)), plots.Line("two", curve())], "title"
     )
     (axes,) = figure.axes
-    _, first, point, second = axes.lines
+    _, first, point, second, _ = axes.lines
     np.testing.assert_array_equal(first.get_xydata(), np.stack([curve().alarm, curve().hit], 1))
     assert point.get_xydata().tolist() == [[0.1, 0.6]]
     assert first.get_linestyle() != second.get_linestyle(), "a print in grey is readable"
@@ -47,8 +47,8 @@ def test_the_roc_curve_is_drawn_with_its_band_and_threshold() -> None:
     assert len(axes.collections) == 1
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "one",
-        "threshold of validation",
         "two",
+        "thresholds of validation",
     ]
 
 

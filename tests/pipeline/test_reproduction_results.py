@@ -16,7 +16,6 @@ from ffpipe.pipeline.reproduction_results import (
     Result,
     headline,
     read_results,
-    with_bounds,
 )
 
 PROTOCOL = PROTOCOLS["faclue"]
@@ -59,15 +58,6 @@ def test_the_printed_figure_lies_in_our_interval_or_not(
 def test_an_undefined_figure_is_none_that_was_run(tmp_path) -> None:
     found = Result.of(FIGURE, row(None, None, None, reason="all media are fake"), run="faclue/x")
     assert (found.outcome, found.ours, found.reason) == (Outcome.NOT_RUN, None, "all media are fake")
-
-
-def test_a_mean_has_the_mean_of_its_sets_bounds() -> None:
-    sets = [row(0.8, 0.7, 0.9), row(0.9, 0.8, 1.0)]
-    found = Result.of(FIGURE, with_bounds(row(0.85, None, None), sets))
-    assert (found.low, found.high) == pytest.approx((0.75, 0.95))
-    assert "mean of the sets' bounds" in found.reason
-    lone = with_bounds(row(0.85, None, None, interval_reason="a mean"), [*sets, row(0.9, None, None)])
-    assert Result.of(FIGURE, lone).outcome is Outcome.NO_INTERVAL
 
 
 def test_results_come_back_as_they_were_stored(tmp_path) -> None:

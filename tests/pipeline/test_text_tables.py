@@ -51,6 +51,14 @@ def test_latex_is_a_booktabs_table() -> None:
     assert text.count("{") == text.count("}")
 
 
+def test_many_figures_in_a_row_have_their_intervals_below_them() -> None:
+    row = ["all", *[Figure(0.5, 0.25, 0.75)] * 4]
+    text = TextTable("many", "t", ["set", "AUC", "accuracy at 0.5", "AP", "EER"], [row]).latex()
+    assert r"\begin{tabular}[t]{@{}r@{}}0.500\\{\tiny [0.250, 0.750]}\end{tabular}" in text
+    assert r"\begin{tabular}[t]{@{}r@{}}accuracy\\at 0.5\end{tabular}" in text
+    assert text.count("{") == text.count("}")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_inert(name: bytes) -> None:
     shown = display_path(name)

@@ -96,7 +96,37 @@ def test_rows_hold_the_figures_of_their_own_media_and_their_plain_mean():
     for figure in ("accuracy", "average_precision", "auc"):
         both = [rows[name].figures[figure].value for name in ("even", "odd")]
         assert rows[MEAN].figures[figure].value == pytest.approx(sum(both) / 2)
-        assert rows[MEAN].figures[figure].low is None
+        low, high = rows[MEAN].figures[figure].low, rows[MEAN].figures[figure].high
+        assert low < rows[MEAN].figures[figure].value < high
+        # Sets of different groups vary apart: their mean varies less than either.
+        widths = [
+            rows[name].figures[figure].high - rows[name].figures[figure].low for name in ("even", "odd")
+        ]
+        assert high - low < min(widths)
+
+
+def test_the_mean_of_equal_sets_varies_as_one_of_them():
+    random = np.random.default_rng(1)
+    labels = [0, 1] * 30
+    scores = np.clip(random.normal(0.4 + 0.2 * np.array(labels), 0.25), 0, 1).tolist()
+    whole = ids(*range(60))
+    made = scored(labels, scores)
+    rows = {row.name: row for row in table("image", made, {"a": whole, "b": whole}, threshold=0.6)}
+    for key, figure in rows["a"].figures.items():
+        mean = rows[MEAN].figures[key]
+        assert (mean.value, mean.low, mean.high) == pytest.approx((figure.value, figure.low, figure.high)), (
+            key
+        )
+
+
+def test_a_mean_has_no_interval_where_one_of_its_sets_has_none():
+    labels, scores = [0, 1] * 20, np.linspace(0, 1, 40)
+    groups = [f"g{number}" if number < 36 else "last" for number in range(40)]
+    sets = {"a": ids(*range(36)), "b": ids(36, 37, 38, 39)}
+    (*_, mean) = table("image", scored(labels, scores, groups), sets, replicates=100)
+    assert (mean.name, mean.figures["auc"].low) == (MEAN, None)
+    assert mean.interval_reason is not None
+    assert mean.interval_reason.startswith("b has none: 1 source groups")
 
 
 def test_a_set_of_one_class_is_undefined_and_left_out_of_the_mean():

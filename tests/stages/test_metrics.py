@@ -21,6 +21,7 @@ from ffpipe.stages.metrics import (
     eer,
     evaluate,
     log_loss,
+    mean_intervals,
     too_few_groups,
     tpr_at_1_fpr,
 )
@@ -224,10 +225,30 @@ def test_coverage_comes_near_its_level_as_groups_grow(groups, least):
     assert least <= coverage(1000, groups, clustered=True, seed=3) <= 0.97
 
 
+@pytest.mark.slow
+def test_the_interval_of_a_mean_covers_it_and_is_narrower_than_those_of_its_sets():
+    """Four sets as `coverage` has them, of people of their own."""
+    random, truth = np.random.default_rng(5), norm.cdf(0.5)
+    labels, widths, covered = np.repeat(np.arange(40) % 2, 4), [], 0
+    for _ in range(300):
+        parts = [
+            (labels, labels + np.repeat(random.normal(0, 1, 40), 4) + random.normal(0, 1, 160),
+             [f"{part}/{group}" for group in groups_of(160, 4)])
+            for part in range(4)
+        ]  # fmt: skip
+        (mean,) = mean_intervals([auc], parts, replicates=300)
+        lone = bootstrap_interval(auc, *parts[0], replicates=300)
+        covered += not mean.excludes(truth)
+        widths.append((mean.high - mean.low) / (lone.high - lone.low))
+        assert mean.clusters == 160
+    assert 0.91 <= covered / 300 <= 0.985
+    assert np.mean(widths) == pytest.approx(0.5, abs=0.05), "1 / sqrt(4)"
+
+
 def test_chunks_of_draws_change_nothing(monkeypatch):
     labels, scores = scored(50, 4, ties=False)
     whole = bootstrap_interval(auc, labels, scores, groups_of(50), replicates=100)
-    monkeypatch.setattr("ffpipe.stages.metrics._CELLS", 500)
+    monkeypatch.setattr("ffpipe.stages.resampling._CELLS", 500)
     assert bootstrap_interval(auc, labels, scores, groups_of(50), replicates=100) == whole
 
 

@@ -23,6 +23,7 @@ from ffpipe.pipeline.robustness.files import FOLDER, Robustness
 from ffpipe.pipeline.robustness.job import robustness
 from ffpipe.pipeline.train import train
 from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.infer import Scorer
 
 FRAMES = 3
 
@@ -152,9 +153,35 @@ def test_on_the_train_split_nothing_is_fitted_and_nothing_logged(run, workspace)
     assert any("trained on" in line for line in said)
 
 
-def test_a_run_that_fails_leaves_no_folder(run, workspace, monkeypatch):
+def test_an_interrupted_run_goes_on_and_is_one_opening(run, workspace, monkeypatch):
+    asked = {"perturb": ("jpeg=90,20",), "controls": False}
+    whole = measure(run, workspace, **asked)
+    before, folders = len(read_openings(run)), set((run / FOLDER).iterdir())
+    score, calls = Scorer.score, []
+
+    def interrupted(self, crops, sida):
+        calls.append(len(crops))
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+        return score(self, crops, sida)
+
+    monkeypatch.setattr(Scorer, "score", interrupted)
+    monkeypatch.setattr("ffpipe.pipeline.robustness.scores._PART", 16)
+    with pytest.raises(KeyboardInterrupt):
+        measure(run, workspace, **asked)
+    said: list[str] = []
+    resumed = measure(run, workspace, said, **asked)
+    assert {resumed.directory} == set((run / FOLDER).iterdir()) - folders
+    assert any("goes on with" in line for line in said)
+    assert sum(calls[10:]) == 3 * (60 - 16), "of 60 faces in three states a part of 16 was kept"
+    assert len(read_openings(run)) == before + 1
+    assert (resumed.stored, resumed.points) == (whole.stored, whole.points)
+    assert not (resumed.directory / "parts").exists()
+
+
+def test_a_run_that_fails_before_it_scored_leaves_no_folder(run, workspace, monkeypatch):
     folders = set((run / FOLDER).iterdir())
-    monkeypatch.setattr("ffpipe.pipeline.robustness.job.write_files", lambda result: 1 / 0)
+    monkeypatch.setattr(Scorer, "score", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         measure(run, workspace, perturb=("blur=1",), controls=False)
     assert set((run / FOLDER).iterdir()) == folders

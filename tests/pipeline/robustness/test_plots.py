@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import matplotlib as mpl
+import pytest
 
 from ffpipe.pipeline.robustness import plots
 from ffpipe.stages.evaluation import Figure
@@ -24,7 +25,7 @@ def test_a_panel_a_kind_with_its_levels_values_and_unit():
     ]
     figure = plots.curves(STORED, points, "auc", "a title")
     shown = [axes for axes in figure.axes if axes.get_visible()]
-    assert [axes.get_title() for axes in shown] == list(KINDS)
+    assert [axes.get_title() for axes in shown] == ["H.264", "JPEG", "blur", "noise", "size"]
     for axes, (name, kind) in zip(shown, KINDS.items(), strict=True):
         assert axes.get_xlabel().replace("\n", " ") == kind.unit
         assert [text.get_text() for text in axes.get_xticklabels()] == [f"{x:g}" for x in kind.levels]
@@ -39,6 +40,13 @@ def test_points_without_an_interval_are_drawn_all_the_same():
         next(line for line in figure.axes[0].lines if line.get_label() == "damaged faces").get_ydata()[0]
         == 0.7
     )
+
+
+def test_a_single_point_has_its_interval_as_a_bar():
+    (axes,) = plots.curves(STORED, [made("jpeg", 40.0, 0.7)], "auc", "a title").axes
+    (bar,) = axes.containers
+    ((start, end),) = bar.lines[2][0].get_segments()
+    assert (start[1], end[1]) == pytest.approx((0.6, 0.8))
 
 
 def test_controls_that_were_measured_are_points_and_the_others_are_left_out():
