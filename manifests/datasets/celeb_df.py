@@ -167,7 +167,7 @@ def _divide(dataset: Dataset, listed: TestList | None, seed: int) -> None:
     if listed is None:
         dataset.entries = seeded_split(by_component(dataset.entries, dataset.name), seed)
         dataset.split_source = f"seeded {seed}, identity-disjoint, unofficial"
-        dataset.notes.append(
+        dataset.note_split(
             f"UNOFFICIAL SPLIT: {LIST_NAME} was not found beside the data, so whole identities were divided by seed "
             f"{seed}; give the folder of the owner's list with --splits DIR to compare with published figures"
         )
@@ -186,13 +186,13 @@ def _divide(dataset: Dataset, listed: TestList | None, seed: int) -> None:
         key=lambda entry: entry.path,
     )
     place = display_path(listed.file.parent)
-    dataset.split_source = f"official {LIST_NAME} in {place}, validation held out of train by seed {seed}"
-    dataset.notes.append(held.note(seed))
+    dataset.split_source = f"official {LIST_NAME} in {place}{held.source(seed)}"
+    dataset.note_split(held.note(seed))
     _note_shared(dataset)
     _note_labels(dataset, listed)
     if outside:
         names = display_path(some([Path(entry.path).name for entry in outside]))
-        dataset.notes.append(f"videos whose names are not the owner's are in no split: {names}")
+        dataset.note_split(f"videos whose names are not the owner's are in no split: {names}")
 
 
 def _note_lacking(dataset: Dataset) -> None:
@@ -200,7 +200,7 @@ def _note_lacking(dataset: Dataset) -> None:
     for split in Split:
         labels = {entry.label for entry in dataset.entries if entry.split is split}
         for label in set(Label) - labels:
-            dataset.notes.append(
+            dataset.note_split(
                 f"{split} has no {label.name.lower()} videos: the identities of this tree are tied together too closely"
             )
 
@@ -213,7 +213,7 @@ def _note_shared(dataset: Dataset) -> None:
             people[entry.split is Split.TEST].update(identities(entry))
     shared = people[True] & people[False]
     if shared:
-        dataset.notes.append(
+        dataset.note_split(
             f"the official test list is not identity-disjoint: train or validation shows {len(shared)} of its "
             f"{len(people[True])} identities; the people of {YOUTUBE} have no names, and each counts as another"
         )
