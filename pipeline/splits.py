@@ -93,9 +93,9 @@ def make_splits(target: str, out: Path, config: SplitsConfig, workspace: Workspa
     Raises UsageError (nothing of this name, a protocol that cannot be followed, a file that is no .csv or .parquet) and
     StorageError.
     """
-    tables.check_output(out)
     if out.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--out {out}: a split file ends with {' or '.join(SUFFIXES)}")
+    tables.check_output(out)
     options = Options(config.seed, _ratios(config.ratios), config.method, config.links, config.splits)
     gathered = _gather(target, config, workspace, say)
     division = apply_protocol(config.protocol, gathered.material, options)

@@ -79,6 +79,9 @@ def recognise(root: Path, name: str = AUTO) -> tuple[Layout, str]:
     if name != AUTO:
         return get_layout(name), f"asked for with --dataset {name}"
     found = [(layout, seen) for layout in _LABELLED if (seen := layout.recognise(root))]
+    if stated := [(layout, seen) for layout, seen in found if seen.stated]:
+        # What a file of the folder says goes before the trees below it, such as the copies of `degrade`.
+        found = stated + [(layout, seen) for layout, seen in found if not seen.stated and seen.root == root]
     if len(found) > 1:
         seen_all = "; ".join(f"{layout.name}: {seen.reason}" for layout, seen in found)
         raise UsageError(

@@ -186,13 +186,13 @@ def _divide(dataset: Dataset, listed: TestList | None, seed: int) -> None:
         key=lambda entry: entry.path,
     )
     place = display_path(listed.file.parent)
-    dataset.split_source = f"official {LIST_NAME} in {place}, validation held out of train by seed {seed}"
+    dataset.split_source = f"official {LIST_NAME} in {place}{held.source(seed)}"
     dataset.note_split(held.note(seed))
     _note_shared(dataset)
     _note_labels(dataset, listed)
     if outside:
         names = display_path(some([Path(entry.path).name for entry in outside]))
-        dataset.notes.append(f"videos whose names are not the owner's are in no split: {names}")
+        dataset.note_split(f"videos whose names are not the owner's are in no split: {names}")
 
 
 def _note_lacking(dataset: Dataset) -> None:

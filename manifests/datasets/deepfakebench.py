@@ -18,7 +18,6 @@ Licence: the owners' of each dataset.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -27,13 +26,14 @@ from pathlib import Path
 from typing import Any
 
 from ffpipe.manifests.datasets.deepfakebench_paths import FrameRoot, find_root, frame_parts
+from ffpipe.manifests.datasets.json_file import read_json
 from ffpipe.manifests.datasets.layout import Count, Dataset, Recognition, subfolders
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import AnyPath, display_path
+from ffpipe.manifests.qualities import quality_named
 from ffpipe.manifests.records import Entry, Label, Split
 from ffpipe.manifests.splits import components, group_key, hold_out_validation
 
-QUALITIES = {"raw": "c0", "c0": "c0", "c23": "c23", "c40": "c40"}
 #: Labels of FaceForensics++ and DFD by the names that those give their methods.
 METHODS = {
     "FF-DF": "Deepfakes",
@@ -152,11 +152,7 @@ def _only_list(root: Path, given: Path | None) -> Path:
 
 def _videos(path: Path) -> Iterator[_Video]:
     """The videos as listed. Raises UsageError naming the place that is wrong."""
-    try:
-        stored = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{display_path(path)} cannot be read as JSON: {error}") from error
-    for dataset, labels in _items(stored, display_path(path.name)):
+    for dataset, labels in _items(read_json(path), display_path(path.name)):
         for label, splits in _items(labels, dataset):
             for split, listed in _items(splits, f"{dataset}/{label}"):
                 where = f"{display_path(path.name)}: {dataset}/{label}/{split}"
@@ -178,9 +174,10 @@ def _listed(node: Any, where: str) -> Iterator[tuple[str | None, str, Any]]:
         yield None, "", node
         return
     for key, value in _items(node, where):
-        if key.lower() in QUALITIES and isinstance(value, dict) and "frames" not in value:
+        quality = quality_named(key)
+        if quality and isinstance(value, dict) and "frames" not in value:
             for name, video in value.items():
-                yield QUALITIES[key.lower()], name, video
+                yield quality, name, video
         else:
             yield None, key, value
 
@@ -217,7 +214,7 @@ def _merged(videos: Sequence[_Video], dataset: Dataset) -> list[_Video]:
     kept = [min(same, key=lambda video: _LEAST.index(video.split)) for same in listings.values()]
     repeated = sum(len({video.split for video in same}) > 1 for same in listings.values())
     if repeated:
-        dataset.notes.append(
+        dataset.note_split(
             f"{repeated} videos are listed in several splits and belong to the one that learns least (test before val "
             "before train)"
         )
@@ -303,8 +300,11 @@ def _need_validation(dataset: Dataset, seed: int) -> None:
         replace(entry, split=Split.VAL) if entry.split is Split.TRAIN and group_key(entry) in held else entry
         for entry in dataset.entries
     ]
-    dataset.split_source += f", validation held out of train by seed {seed}"
     moved = sum(entry.split is Split.VAL for entry in dataset.entries)
-    dataset.notes.append(
+    if not moved:
+        dataset.note_split("no validation: no group of train can be held out so that train keeps every class")
+        return
+    dataset.split_source += f", validation held out of train by seed {seed}"
+    dataset.note_split(
         f"the list has no validation of its own: {moved} train videos are held out for it by seed {seed}"
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ffpipe.manifests.datasets.json_file import read_json
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Label
@@ -68,12 +68,7 @@ def read_object(path: Path) -> dict[str, dict[str, Any]]:
         UsageError: it cannot be read, or is something else.
     """
     shown = display_path(path)
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{shown} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{shown} is not JSON: {error}") from error
+    content = read_json(path)
     if not isinstance(content, Mapping) or not all(isinstance(v, Mapping) for v in content.values()):
         raise UsageError(f'{shown} must map file names to tables, such as {{"a.mp4": {{"label": "FAKE"}}}}')
     return {str(name): dict(facts) for name, facts in content.items()}

@@ -32,6 +32,7 @@ from ffpipe.manifests.datasets.layout import (
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import AnyPath, Skipped, display_path
 from ffpipe.manifests.records import Entry, Label, Split
+from ffpipe.manifests.rows import allowed
 
 LIST_NAME = "dataset.json"
 #: Videos of each class.
@@ -101,18 +102,12 @@ def _listed(path: Path) -> dict[Key, dict[str, Any]]:
     for name, facts in read_object(path).items():
         place = PurePosixPath(name.replace("\\", "/"))
         where = f"{display_path(path)}: {display_path(name)}"
-        label = _allowed(_LABELS, facts, "label", where)
-        split = _allowed(_SPLITS, facts, "set", where)
+        cells = {key: str(value) for key, value in facts.items()}
+        label = allowed(_LABELS, cells, "label", where)
+        split = allowed(_SPLITS, cells, "set", where)
         top = _FOLDERS.get(plain_name(place.parts[0]), place.parts[0]) if place.parts else ""
         listed[top, str(PurePosixPath(*place.parts[1:]))] = {**facts, "label": label, "set": split}
     return listed
-
-
-def _allowed(table: Mapping[str, Any], facts: Mapping[str, Any], key: str, where: str) -> Any:
-    value = str(facts.get(key, "")).lower()
-    if value not in table:
-        raise UsageError(f"{where}: {key} is {display_path(value)!r}; allowed are {', '.join(table)}")
-    return table[value]
 
 
 def _add_videos(
@@ -158,8 +153,8 @@ def _divide(dataset: Dataset, tree: Path, seed: int) -> None:
     if train and not any(entry.split is Split.VAL for entry in rest):
         held = hold_out_identities(train, seed, dataset.name)
         train = held.entries
-        dataset.notes.append(held.note(seed))
-        dataset.split_source += f", validation held out of train by seed {seed}"
+        dataset.note_split(held.note(seed))
+        dataset.split_source += held.source(seed)
     dataset.entries = sorted([*train, *rest], key=lambda entry: entry.path)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffpipe.manifests.datasets.json_file import read_json
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Split
@@ -81,12 +81,7 @@ def read_official(folder: Path) -> OfficialSplit:
 
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
     shown = display_path(path)
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{shown} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{shown} is not JSON: {error}") from error
+    content = read_json(path)
     if not isinstance(content, list) or not all(_is_pair(pair) for pair in content):
         raise UsageError(f'{shown} must be a list of pairs of ids, such as [["071", "054"], …]')
     return [(first, second) for first, second in content]

@@ -58,7 +58,8 @@ class Folder:
     def recognise(self, root: Path) -> Recognition | None:
         """By a manifest with the two columns, or by class folders of both labels."""
         if manifests := _manifests_of(root):
-            return Recognition(root, f"found a manifest with path and label: {display_path(manifests[0])}")
+            reason = f"found a manifest with path and label: {display_path(manifests[0])}"
+            return Recognition(root, reason, stated=True)
         found = _class_folders(root)
         if {part.label for part in found} != set(Label):
             return None

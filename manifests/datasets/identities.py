@@ -28,9 +28,18 @@ class HeldOut:
     people: list[str]
     dropped: int
 
+    @property
+    def n_validation(self) -> int:
+        """Entries that became validation."""
+        return sum(entry.split is Split.VAL for entry in self.entries)
+
+    def source(self, seed: int) -> str:
+        """What the source of the split says of it beside the owner's; nothing where nothing was held out."""
+        return f", validation held out of train by seed {seed}" if self.n_validation else ""
+
     def note(self, seed: int) -> str:
         """A line on what was held out and at what price."""
-        held = sum(entry.split is Split.VAL for entry in self.entries)
+        held = self.n_validation
         if not held:
             return "no validation: no identity can be held out so that both parts keep real and fake videos"
         if not self.people:

@@ -20,10 +20,14 @@ SHOWN_NAMES = 5
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """That a layout knows a folder: the tree's own root, and the reason in words."""
+    """That a layout knows a folder: the tree's own root, and the reason in words.
+
+    stated: a file in the root says what its media are, and no name had to be interpreted.
+    """
 
     root: Path
     reason: str
+    stated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

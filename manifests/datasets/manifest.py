@@ -4,6 +4,7 @@ Columns: `path` (relative to the manifest, or absolute), `label` (0 or real, 1 o
 where known `method`, `quality` (`raw`, or `c` and a rate factor), `split` (train, val, test), `source_id`,
 `target_id`, `group`, `pair_id`.
 A path that is a folder of pictures is one medium, a sequence whose frames they are.
+Groups: what shares `group`, an identity or a clip; an identity joins nothing where rows have a split and all a group.
 `pair_id` is equal for copies of one clip, and for nothing else, in all of the user's datasets.
 Other columns are ignored. A path that is absent stays a row and is reported as missing later.
 """
@@ -81,7 +82,9 @@ def _quality(cell: str, where: str) -> str | None:
 
 def _grouped(entries: Sequence[Entry]) -> list[Entry]:
     """Join what shares a group, an identity or a clip; a row with none of them stands alone."""
-    keys = [_keys(entry) for entry in entries]
+    # Where nothing is left to divide, groups are what intervals resample, and people would tie them into a few.
+    settled = any(entry.split for entry in entries) and all(entry.group for entry in entries)
+    keys = [_keys(replace(e, source_id=None, target_id=None) if settled else e) for e in entries]
     joined = components(keys)
     return [
         replace(entry, group=f"folder/{joined[key[0]]}") for entry, key in zip(entries, keys, strict=True)

@@ -94,8 +94,7 @@ class WildDeepfake:
                 "--splits is for layouts with split files; WildDeepfake is divided by its folders"
             )
         parts = [part for tree in _trees(root) or [root] for part in _categories(tree)]
-        split_source = f"official test folders, validation held out of train by seed {seed}"
-        dataset = Dataset(self.name, [], split_source=split_source, cropped=True)
+        dataset = Dataset(self.name, [], split_source="official test folders", cropped=True)
         for part in parts:
             _add_sequences(part, dataset, exclude)
         if not dataset.entries:
@@ -192,9 +191,11 @@ def _hold_out(dataset: Dataset, seed: int) -> None:
         replace(entry, split=Split.VAL) if entry.split is Split.TRAIN and group_key(entry) in held else entry
         for entry in dataset.entries
     ]
+    if held:
+        dataset.split_source += f", validation held out of train by seed {seed}"
     groups = len({group_key(entry) for entry in train})
     if train:
-        dataset.notes.append(
+        dataset.note_split(
             f"no official validation: {len(held)} of {groups} train shards are held out for it by seed {seed}"
         )
 

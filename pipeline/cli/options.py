@@ -77,7 +77,8 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 def _help(field: FieldInfo) -> str:
     default = field.default
     shown = "" if default in (None, (), False) or field.is_required() else f" [default: {default}]"
-    return f"{field.description}{shown}"
+    # Help is Markdown, where stars would be taken for emphasis and vanish.
+    return f"{field.description}{shown}".replace("*", r"\*")
 
 
 def _alternatives(field: FieldInfo) -> list[Any]:

@@ -130,6 +130,11 @@ def _scalar(text: str) -> Any:
         return text
 
 
+def _follows(error: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
+    """Whether a complaint only says that a list is too short once the wrong item of the first one is left out."""
+    return error["type"] == "too_short" and len(first["loc"]) > len(error["loc"])
+
+
 def _one_line(cls: type[JobConfig], error: ValidationError) -> str:
     errors = error.errors(include_url=False)
     first = errors[0]
@@ -139,7 +144,9 @@ def _one_line(cls: type[JobConfig], error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"unknown setting {name!r}; allowed: {', '.join(cls.model_fields)}"
     # A setting of several types has one complaint a type: together they say what is allowed.
-    texts = dict.fromkeys(e["msg"] for e in errors if e["loc"][:1] == first["loc"][:1])
+    texts = dict.fromkeys(
+        e["msg"] for e in errors if e["loc"][:1] == first["loc"][:1] and not _follows(e, first)
+    )
     if first["type"] == "missing":
         return f"--{name.replace('_', '-')} is required"
     return f"--{name.replace('_', '-')} {first.get('input')!r}: {', or '.join(texts)}"

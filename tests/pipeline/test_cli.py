@@ -49,6 +49,10 @@ def test_every_command_has_help_and_every_option_a_text(
     assert all(len(line.strip("│ ").split()) > 2 for line in options)
 
 
+def test_stars_of_a_glob_stand_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'train/*/horse'" in run(capsys, "extract", "--help")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

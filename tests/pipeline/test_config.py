@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from ffpipe.manifests.errors import UsageError
-from ffpipe.pipeline.config import ExtractConfig, ScoreConfig, TrainConfig
+from ffpipe.pipeline.config import DegradeConfig, ExtractConfig, ScoreConfig, TrainConfig
 
 
 def test_later_sources_win_and_what_is_not_given_keeps_its_default(tmp_path: Path) -> None:
@@ -34,6 +34,12 @@ def test_errors_are_one_line_that_says_what_was_given_and_what_is_allowed(
         ExtractConfig.build(given, None, overrides)
     assert words in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_wrong_item_of_a_list_is_one_complaint() -> None:
+    with pytest.raises(UsageError) as caught:
+        DegradeConfig.build({"crf": ("52",)})
+    assert caught.value.message == "--crf '52': Input should be less than or equal to 51"
 
 
 @pytest.mark.parametrize(

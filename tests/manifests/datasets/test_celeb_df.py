@@ -177,6 +177,8 @@ def test_where_nobody_can_be_held_out_train_keeps_all_and_says_so(tmp_path):
     dataset = load(listed(celebs(tmp_path, (("id0", "id1"),)), ["1 YouTube-real/00001.mp4"]))
     assert not of(dataset, Split.VAL)
     assert told(dataset, "no validation")
+    assert dataset.split_source.startswith("official")
+    assert "validation" not in dataset.split_source, "none was held out"
     train = of(dataset, Split.TRAIN)
     assert len({e.group for e in train if e.source_id}) == 1, (
         "what trains further cannot leak an identity either"
@@ -289,3 +291,12 @@ def test_the_genuine_list_of_v2(tmp_path):
     assert not shown(train) & shown(validation)
     assert not of(dataset, None), "the people of v2 are tied into several components"
     assert {e.label for e in validation} == set(Label)
+
+
+@pytest.mark.parametrize("official", [True, False])
+def test_what_is_said_of_the_own_split_is_moot_with_another(tmp_path, official):
+    dataset = load(listed(celebs(tmp_path)) if official else celebs(tmp_path))
+    moot = ("validation is not the owner's", "not identity-disjoint", "UNOFFICIAL SPLIT")
+    said = [note for note in dataset.notes if any(words in note for words in moot)]
+    assert said
+    assert set(said) <= set(dataset.split_notes)

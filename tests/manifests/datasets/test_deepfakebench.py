@@ -277,5 +277,5 @@ def test_what_is_no_list_is_not_recognised(tmp_path):
     (tmp_path / "metadata.json").write_text('{"a.mp4": {"label": "FAKE", "split": "train"}}')
     (tmp_path / "broken.json").write_text('{"D": {"a_fake": {"test": ')
     assert datasets.recognise(tmp_path / "metadata.json")[0].name == "unlabelled"
-    with pytest.raises(UsageError, match="cannot be read as JSON"):
+    with pytest.raises(UsageError, match="is not JSON"):
         datasets.load(tmp_path / "broken.json")

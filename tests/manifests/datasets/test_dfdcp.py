@@ -107,8 +107,8 @@ def test_files_and_list_are_compared_both_ways(tmp_path):
     ("content", "message"),
     [
         ("[1", "not JSON"),
-        ('{"method_A/a.mp4": {"label": "fake", "set": "dev"}}', "set is 'dev'; allowed are train"),
-        ('{"method_A/a.mp4": {"set": "train"}}', "label is ''; allowed are real, fake"),
+        ('{"method_A/a.mp4": {"label": "fake", "set": "dev"}}', "set 'dev' is not one of train"),
+        ('{"method_A/a.mp4": {"set": "train"}}', "label '' is not one of real, fake"),
         ('{"method_A/a.mp4": {"label": "fake", "set": "train"}}', "none of the videos"),
     ],
 )

@@ -288,3 +288,12 @@ def test_genuine_face_crops_with_their_manifest():
     assert len(dataset.entries) == 20_400
     assert leaks(dataset.entries) == []
     assert all(Path(entry.path).is_file() for entry in dataset.entries[::500])
+
+
+@pytest.mark.parametrize(("split", "groups"), [("test", 2), ("", 1)])
+def test_groups_of_a_manifest_that_is_divided_are_not_joined_by_people(tmp_path, split, groups):
+    rows = [f"a.mp4,0,{split},of id0,id0,", f"b.mp4,1,{split},of id1,id0,id1"]
+    header = "path,label,split,group,source_id,target_id"
+    (tmp_path / "manifest.csv").write_text("\n".join([header, *rows]))
+    entries = datasets.load(tmp_path).entries
+    assert len({entry.group for entry in entries}) == groups

@@ -220,6 +220,17 @@ def test_a_folder_of_two_layouts_is_ambiguous_and_both_are_named(tmp_path):
     assert datasets.load(tmp_path, "ffpp").name == "ffpp"
 
 
+def test_a_manifest_goes_before_trees_below_it_and_not_before_one_beside_it(tmp_path):
+    build_celeb_df(tmp_path / "c30")
+    (tmp_path / "manifest.csv").write_text("path,label\nc30/Celeb-real/id0_0000.mp4,0\n")
+    layout, reason = datasets.recognise(tmp_path)
+    assert layout.name == "folder"
+    assert "manifest.csv" in reason
+    build_celeb_df(tmp_path)
+    with pytest.raises(UsageError, match="--dataset folder or --dataset celeb-df"):
+        datasets.recognise(tmp_path)
+
+
 LABELLED = [name for name in NAMES if name != "unlabelled"]
 
 
