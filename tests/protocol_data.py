@@ -10,7 +10,7 @@ from typing import Any
 from training_faces import write_dataset
 
 from ffpipe.manifests.records import Label, Split
-from ffpipe.pipeline.protocols.sources import FOUR_METHODS
+from ffpipe.pipeline.reproduction.protocols.sources import FOUR_METHODS
 from ffpipe.pipeline.workspace import Workspace
 
 #: Clips of each class, method and split.

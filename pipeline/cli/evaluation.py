@@ -28,9 +28,9 @@ def evaluate(
     Overall, per method or generator, quality and size of face, at the level of videos, tracks and frames; tables and
     plots are written into the run's folder. Every opening of a test split is counted and logged there.
     """
-    from ffpipe.pipeline import evaluate as job
-    from ffpipe.pipeline.evaluation_tables import headline_line
-    from ffpipe.pipeline.figures_text import print_figures
+    from ffpipe.pipeline.evaluation import job as job
+    from ffpipe.pipeline.evaluation.figures_text import print_figures
+    from ffpipe.pipeline.evaluation.tables import headline_line
 
     with Progress("evaluate", "pictures", console=CONSOLE) as advance:
         result = job.evaluate(run, settings, Workspace.find(workspace), say, advance)
@@ -60,8 +60,8 @@ def compare(
 
     Runs that were not evaluated on the split yet are, which counts as an opening of a test split.
     """
-    from ffpipe.pipeline import compare as job
-    from ffpipe.pipeline.figures_text import print_pairs
+    from ffpipe.pipeline.evaluation import compare as job
+    from ffpipe.pipeline.evaluation.figures_text import print_pairs
 
     with Progress("evaluate", "pictures", console=CONSOLE) as advance:
         result = job.compare(runs, settings, Workspace.find(workspace), say, advance)

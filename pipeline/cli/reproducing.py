@@ -27,9 +27,9 @@ def reproduce(
     Takes the datasets that the workspace has and names what is missing, with the command that provides it. Run the
     same command again to go on. Exit code: 0 every figure was measured, 3 some were, 4 none.
     """
-    from ffpipe.pipeline import reproduce as job
-    from ffpipe.pipeline.reproduction_report import plan_json, print_results
-    from ffpipe.pipeline.reproduction_results import headline
+    from ffpipe.pipeline.reproduction import job as job
+    from ffpipe.pipeline.reproduction.report import plan_json, print_results
+    from ffpipe.pipeline.reproduction.results import headline
 
     result = job.reproduce(
         paper, settings, Workspace.find(workspace), say, lambda part: Progress(part, console=CONSOLE)

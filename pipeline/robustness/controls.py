@@ -11,7 +11,7 @@ import torch
 
 from ffpipe.manifests.records import MediaRecord
 from ffpipe.models.sida import compress_sida
-from ffpipe.pipeline.evaluation_media import ChosenMedia
+from ffpipe.pipeline.evaluation.media import ChosenMedia
 from ffpipe.pipeline.faces import Rows, at_most, largest_per_frame, rows_of_media
 from ffpipe.pipeline.robustness.scores import Faces, Pixels, Scored, Treatment
 from ffpipe.stages.controls import face_in_crop, file_facts, permuted, without_face

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Plot
 
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import tables
-from ffpipe.pipeline.evaluation_plots import write_plots
+from ffpipe.pipeline.evaluation.plots import write_plots
 from ffpipe.pipeline.output import inert
 from ffpipe.pipeline.robustness import plots
 from ffpipe.pipeline.text_tables import figure_text

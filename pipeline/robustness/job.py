@@ -15,11 +15,11 @@ from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Split
 from ffpipe.pipeline import provenance
 from ffpipe.pipeline.config import RobustnessConfig
-from ffpipe.pipeline.evaluation_media import ChosenMedia, check_media, choose_split
-from ffpipe.pipeline.evaluation_parts import EvaluationFolder
+from ffpipe.pipeline.evaluation.media import ChosenMedia, check_media, choose_split
+from ffpipe.pipeline.evaluation.openings import open_test
+from ffpipe.pipeline.evaluation.parts import EvaluationFolder
 from ffpipe.pipeline.faces import rows_of_media
 from ffpipe.pipeline.loader import ShardFaces
-from ffpipe.pipeline.openings import open_test
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.robustness.controls import Setting, controls, painter
 from ffpipe.pipeline.robustness.files import FOLDER, RESULT, Robustness, write_files

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ffpipe.manifests.errors import WeightsError
-from ffpipe.pipeline.evaluation_parts import Parts
+from ffpipe.pipeline.evaluation.parts import Parts
 from ffpipe.pipeline.faces import (
     Face,
     FaceTable,

@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas
 
-    from ffpipe.pipeline.compare import Comparison
     from ffpipe.pipeline.degrade.job import DegradeResult
-    from ffpipe.pipeline.evaluate import Evaluation
+    from ffpipe.pipeline.evaluation.compare import Comparison
+    from ffpipe.pipeline.evaluation.job import Evaluation
     from ffpipe.pipeline.export import ExportResult
     from ffpipe.pipeline.extract import ExtractResult
     from ffpipe.pipeline.preview import Sheet
-    from ffpipe.pipeline.reproduce import Reproduction
+    from ffpipe.pipeline.reproduction.job import Reproduction
     from ffpipe.pipeline.robustness.files import Robustness
     from ffpipe.pipeline.splits import Checked, Made
     from ffpipe.pipeline.train_result import TrainResult
@@ -131,7 +131,7 @@ def evaluate(run: StrPath, data: str, *, workspace: StrPath | None = None, **set
     Raises ffpipe.manifests.errors.UsageError and StorageError.
     """
     from ffpipe.pipeline.config import EvaluateConfig
-    from ffpipe.pipeline.evaluate import evaluate as job
+    from ffpipe.pipeline.evaluation.job import evaluate as job
 
     return job(str(run), EvaluateConfig.build({"data": data, **settings}), _workspace(workspace), _say)
 
@@ -154,8 +154,8 @@ def compare(
 
     Raises ffpipe.manifests.errors.UsageError and StorageError.
     """
-    from ffpipe.pipeline.compare import compare as job
     from ffpipe.pipeline.config import CompareConfig
+    from ffpipe.pipeline.evaluation.compare import compare as job
 
     config = CompareConfig.build({"data": data, **settings})
     return job([str(run) for run in runs], config, _workspace(workspace), _say)
@@ -210,7 +210,7 @@ def reproduce(paper: str, *, workspace: StrPath | None = None, **settings: Any) 
     Raises ffpipe.manifests.errors.UsageError and StorageError.
     """
     from ffpipe.pipeline.config import ReproduceConfig
-    from ffpipe.pipeline.reproduce import reproduce as job
+    from ffpipe.pipeline.reproduction.job import reproduce as job
 
     return job(paper, ReproduceConfig.build(settings), _workspace(workspace), _say)
 

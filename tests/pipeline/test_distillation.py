@@ -23,7 +23,7 @@ from ffpipe.models.checkpoint import load
 from ffpipe.models.detector import Detector
 from ffpipe.pipeline import training_job
 from ffpipe.pipeline.config import EvaluateConfig, ExtractConfig, ScoreConfig, TrainConfig
-from ffpipe.pipeline.evaluate import evaluate
+from ffpipe.pipeline.evaluation.job import evaluate
 from ffpipe.pipeline.extract import extract
 from ffpipe.pipeline.score import score
 from ffpipe.pipeline.teaching import Teaching

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.stats import norm
 
 from ffpipe.pipeline import plots
-from ffpipe.pipeline.evaluation_plots import evaluation_plots, write_plots
+from ffpipe.pipeline.evaluation.plots import evaluation_plots, write_plots
 from ffpipe.stages.curves import Band, Curve, reliability, roc
 from ffpipe.stages.evaluation import Bootstrap, Scored, table
 

@@ -21,7 +21,7 @@ from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline import extract as job
 from ffpipe.pipeline.config import EvaluateConfig, ExtractConfig, ScoreConfig, TrainConfig
-from ffpipe.pipeline.evaluate import evaluate
+from ffpipe.pipeline.evaluation.job import evaluate
 from ffpipe.pipeline.extract import ExtractResult, extract
 from ffpipe.pipeline.score import score
 from ffpipe.pipeline.train import train

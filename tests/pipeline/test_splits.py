@@ -21,9 +21,9 @@ from ffpipe.manifests.records import Label, MediaRecord, Split
 from ffpipe.manifests.schemas import from_table
 from ffpipe.pipeline import cli, tables
 from ffpipe.pipeline.config import EvaluateConfig, ExtractConfig, SplitsConfig, TrainConfig
-from ffpipe.pipeline.evaluate import evaluate
+from ffpipe.pipeline.evaluation.job import evaluate
+from ffpipe.pipeline.evaluation.openings import read_openings
 from ffpipe.pipeline.extract import extract
-from ffpipe.pipeline.openings import read_openings
 from ffpipe.pipeline.splits import Checked, Made, check_splits, make_splits
 from ffpipe.pipeline.train import train
 from ffpipe.pipeline.training_data import choose_media

@@ -20,7 +20,7 @@ from ffpipe.manifests.shards import ShardGroup
 from ffpipe.models import checkpoint, registry
 from ffpipe.models.detector import Detector, DetectorSpec, OptionInfo
 from ffpipe.pipeline.config import EvaluateConfig, ExtractConfig, ScoreConfig, TrainConfig
-from ffpipe.pipeline.evaluate import evaluate
+from ffpipe.pipeline.evaluation.job import evaluate
 from ffpipe.pipeline.extract import ExtractResult, extract
 from ffpipe.pipeline.score import score
 from ffpipe.pipeline.train import train

@@ -17,8 +17,8 @@ from ffpipe.models import registry
 from ffpipe.models.detector import Detector, DetectorSpec
 from ffpipe.pipeline import cli
 from ffpipe.pipeline.config import EvaluateConfig, RobustnessConfig, TrainConfig
-from ffpipe.pipeline.evaluate import evaluate
-from ffpipe.pipeline.openings import read_openings
+from ffpipe.pipeline.evaluation.job import evaluate
+from ffpipe.pipeline.evaluation.openings import read_openings
 from ffpipe.pipeline.robustness.files import FOLDER, Robustness
 from ffpipe.pipeline.robustness.job import robustness
 from ffpipe.pipeline.train import train

@@ -1,0 +1,1 @@
+"""Evaluating trained detectors on stored pictures, and comparing them."""

@@ -1,0 +1,1 @@
+"""The papers' protocols as one command, their printed figures beside ours."""
