@@ -4,7 +4,8 @@ The settings are those of FaceForensics++'s own compression script: libx264 at i
 alone given, and the chroma sampling that the source has (RGB becomes 4:4:4, as FFmpeg chooses; its published c23 and
 c40 are 4:4:4 for that reason). Other than there, presentation times are copied instead of spread over a fixed rate.
 Eight bits a sample; sound is dropped; a rotation tag is kept as a tag; the colour matrix and range stay as tagged.
-One thread an encoder, since libx264's output depends on their number.
+One thread an encoder, since libx264's output depends on their number. Two copies of a source may still differ in some
+bits: libx264's assembly of the macroblock tree, which its default settings take, reads memory that it never wrote.
 """
 
 from __future__ import annotations
