@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ffpipe.manifests.records import FaceRecord, Label, MediaRecord, Split, Status
 from ffpipe.manifests.schemas import to_table
 from ffpipe.manifests.shards import ShardGroup
+from ffpipe.models.detector import Detector, DetectorSpec
 from ffpipe.pipeline.batches import EvalBatches, NetworkInput, TrainBatches
 from ffpipe.pipeline.faces import Face, FaceTable
 from ffpipe.pipeline.objectives import Objective
@@ -93,6 +94,20 @@ class TinyNetwork(nn.Module):
         assert sida is not None
         pooled = self.norm(self.conv(image)).relu().mean((2, 3))
         return self.head(self.drop(torch.cat([pooled, self.sida_norm(self.sida(sida))], 1)))
+
+
+class Tiny(Detector):
+    """A detector that trains in milliseconds."""
+
+    spec = DetectorSpec(name="tiny", summary="", paper="", input_size=32, needs_sida=True)
+
+    def __init__(self, pretrained=None, **options):
+        super().__init__()
+        self.options = self.spec.resolve(options)
+        self.net = TinyNetwork()
+
+    def forward(self, image, sida=None):
+        return self.net(image, sida)
 
 
 def media_record(

@@ -8,12 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from training_faces import TinyNetwork, write_dataset
+from training_faces import Tiny, write_dataset
 
 from ffpipe.manifests.errors import StorageError, UsageError
 from ffpipe.manifests.records import Label, Split
 from ffpipe.models import registry
-from ffpipe.models.detector import Detector, DetectorSpec
 from ffpipe.pipeline import cli
 from ffpipe.pipeline.config import CompareConfig, TrainConfig
 from ffpipe.pipeline.evaluation.compare import Comparison, compare
@@ -26,20 +25,6 @@ from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.paired import Model, delong, paired
 
 RUNS = ("tiny/a", "tiny/b", "tiny/c")
-
-
-class Tiny(Detector):
-    """A detector that trains in milliseconds."""
-
-    spec = DetectorSpec(name="tiny", summary="", paper="", input_size=32, needs_sida=True)
-
-    def __init__(self, pretrained=None, **options):
-        super().__init__()
-        self.options = self.spec.resolve(options)
-        self.net = TinyNetwork()
-
-    def forward(self, image, sida=None):
-        return self.net(image, sida)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +60,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def _without_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take a second each; one test looks at them."""
     if "evaluated_once" not in request.node.name:
-        monkeypatch.setattr("ffpipe.pipeline.comparison_files._plots", lambda *_: {})
+        monkeypatch.setattr("ffpipe.pipeline.evaluation.comparison_files._plots", lambda *_: {})
 
 
 def judge(runs: Any, workspace: Workspace, said: list[str] | None = None, **settings: Any) -> Comparison:

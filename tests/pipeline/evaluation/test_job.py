@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from training_faces import TinyNetwork, media_record, write_dataset
+from training_faces import Tiny, media_record, write_dataset
 
 from ffpipe.manifests.errors import LockedError, StorageError, UsageError, WeightsError
 from ffpipe.manifests.records import Label, Split, Status
 from ffpipe.manifests.schemas import to_table
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.models import checkpoint, registry
-from ffpipe.models.detector import Detector, DetectorSpec
 from ffpipe.pipeline import cli, output, tables
 from ffpipe.pipeline.config import EvaluateConfig, TrainConfig
 from ffpipe.pipeline.evaluation.figures_text import plain_line, print_figures
@@ -34,20 +33,6 @@ from ffpipe.stages.evaluation import Figure
 from ffpipe.stages.infer import Scorer
 
 FRAMES = 4
-
-
-class Tiny(Detector):
-    """A detector that trains in milliseconds."""
-
-    spec = DetectorSpec(name="tiny", summary="", paper="", input_size=32, needs_sida=True)
-
-    def __init__(self, pretrained=None, **options):
-        super().__init__()
-        self.options = self.spec.resolve(options)
-        self.net = TinyNetwork()
-
-    def forward(self, image, sida=None):
-        return self.net(image, sida)
 
 
 @pytest.fixture(scope="module", autouse=True)

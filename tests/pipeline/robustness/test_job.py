@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from training_faces import TinyNetwork, write_dataset
+from training_faces import Tiny, write_dataset
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, Split
 from ffpipe.models import registry
-from ffpipe.models.detector import Detector, DetectorSpec
 from ffpipe.pipeline import cli
 from ffpipe.pipeline.config import EvaluateConfig, RobustnessConfig, TrainConfig
 from ffpipe.pipeline.evaluation.job import evaluate
@@ -26,20 +25,6 @@ from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.infer import Scorer
 
 FRAMES = 3
-
-
-class Tiny(Detector):
-    """A detector that trains in milliseconds."""
-
-    spec = DetectorSpec(name="tiny", summary="", paper="", input_size=32, needs_sida=True)
-
-    def __init__(self, pretrained=None, **options):
-        super().__init__()
-        self.options = self.spec.resolve(options)
-        self.net = TinyNetwork()
-
-    def forward(self, image, sida=None):
-        return self.net(image, sida)
 
 
 @pytest.fixture(scope="module", autouse=True)
