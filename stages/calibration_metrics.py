@@ -11,8 +11,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
-from scipy.special import xlogy
 
 from ffpipe.stages.sample import LOG_FLOOR, Floats, Metric, Sample
 
@@ -65,6 +63,10 @@ def _least_cost(fake: Floats, real: Floats) -> float:
     mass = fake + real
     if np.isnan(mass).any():
         return math.nan
+    # The training loop imports this module, and runs where there is no SciPy.
+    from scipy.optimize import isotonic_regression
+    from scipy.special import xlogy
+
     there = mass > 0
     fake, real, mass = fake[there], real[there], mass[there]
     posterior = np.clip(isotonic_regression(fake / mass, weights=mass).x, 0, 1)

@@ -145,7 +145,7 @@ def test_momentum_belongs_to_sgd():
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("augmentation.blur=1", "augmentation.blur: there are horizontal_flip, vertical_flip"),
+        ("augmentation.shear=1", "augmentation.shear: there are horizontal_flip, vertical_flip"),
         ("augmentation.hue=0.9", "a number from 0 to 0.5"),
         ("patience=0", "--patience 0"),
         ("patience=soon", "'never'"),
