@@ -126,10 +126,10 @@ def _latex_number(value: float) -> str:
     return f"{value:.3f}" if value >= 0 else f"$-${-value:.3f}"
 
 
-def figure_text(figure: Figure) -> str:
+def figure_text(figure: Figure, places: int = 3) -> str:
     """A figure with its interval, or a dash."""
     if figure.value is None:
         return "-"
     if figure.low is None or figure.high is None:
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+        return f"{figure.value:.{places}f}"
+    return f"{figure.value:.{places}f} ({figure.low:.{places}f} to {figure.high:.{places}f})"

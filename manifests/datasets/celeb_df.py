@@ -35,6 +35,7 @@ from ffpipe.manifests.datasets.layout import (
     nearest,
     only_tree,
     plain_name,
+    recognised,
     some,
 )
 from ffpipe.manifests.errors import UsageError
@@ -66,11 +67,7 @@ class CelebDF:
 
     def recognise(self, root: Path) -> Recognition | None:
         """By the three folders, one of which is enough, in the folder given or up to two below."""
-        trees = _trees(root)
-        if not trees:
-            return None
-        found = [f"{folder.name}/" for _, folder in _parts(trees[0])]
-        return Recognition(trees[0], f"found {display_path(' and '.join(found))} in {display_path(trees[0])}")
+        return recognised(_trees(root), lambda tree: [f"{folder.name}/" for _, folder in _parts(tree)])
 
     def load(
         self, root: Path, *, splits_dir: Path | None = None, seed: int = 0, exclude: Sequence[AnyPath] = ()

@@ -28,6 +28,7 @@ from ffpipe.manifests.datasets.layout import (
     nearest,
     only_tree,
     plain_name,
+    recognised,
 )
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import AnyPath, Skipped, display_path
@@ -56,12 +57,7 @@ class DFDCPreview:
 
     def recognise(self, root: Path) -> Recognition | None:
         """By two of the three folders, or one and `dataset.json`, in the folder given or up to two below."""
-        trees = _trees(root)
-        if not trees:
-            return None
-        names = [f"{folder.name}/" for folder in _parts(trees[0]).values()]
-        names += [LIST_NAME] if (trees[0] / LIST_NAME).is_file() else []
-        return Recognition(trees[0], f"found {display_path(' and '.join(names))} in {display_path(trees[0])}")
+        return recognised(_trees(root), _told)
 
     def load(
         self, root: Path, *, splits_dir: Path | None = None, seed: int = 0, exclude: Sequence[AnyPath] = ()
@@ -83,6 +79,11 @@ class DFDCPreview:
         _divide(dataset, tree, seed)
         _compare(dataset, listed, found)
         return dataset
+
+
+def _told(tree: Path) -> list[str]:
+    names = [f"{folder.name}/" for folder in _parts(tree).values()]
+    return [*names, LIST_NAME] if (tree / LIST_NAME).is_file() else names
 
 
 def _trees(root: Path) -> list[Path]:

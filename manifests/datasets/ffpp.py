@@ -34,6 +34,7 @@ from ffpipe.manifests.datasets.layout import (
     named_subfolders,
     nearest,
     only_tree,
+    recognised,
     subfolders,
 )
 from ffpipe.manifests.errors import UsageError
@@ -80,11 +81,7 @@ class FaceForensics:
 
     def recognise(self, root: Path) -> Recognition | None:
         """By the two top folders, one of which is enough, in the folder given or up to two below."""
-        trees = _trees(root)
-        if not trees:
-            return None
-        found = [f"{child.name}/" for key, child in named_subfolders(trees[0]).items() if _is_top(key)]
-        return Recognition(trees[0], f"found {' and '.join(found)} in {display_path(trees[0])}")
+        return recognised(_trees(root), _tops)
 
     def load(
         self, root: Path, *, splits_dir: Path | None = None, seed: int = 0, exclude: Sequence[AnyPath] = ()
@@ -113,6 +110,10 @@ class FaceForensics:
 
 def _is_top(plain: str) -> bool:
     return plain in (_ORIGINALS, _MANIPULATED)
+
+
+def _tops(tree: Path) -> list[str]:
+    return [f"{child.name}/" for key, child in named_subfolders(tree).items() if _is_top(key)]
 
 
 def _trees(root: Path) -> list[Path]:

@@ -131,6 +131,14 @@ class Layout(Protocol):
         ...
 
 
+def recognised(trees: Sequence[Path], names: Callable[[Path], Sequence[str]]) -> Recognition | None:
+    """The first of the trees, told by what `names` finds in it; None where there is no tree."""
+    if not trees:
+        return None
+    found = display_path(" and ".join(names(trees[0])))
+    return Recognition(trees[0], f"found {found} in {display_path(trees[0])}")
+
+
 def plain_name(name: str) -> str:
     """A folder name without case, spaces, `-` and `_`, so that spellings in use compare equal."""
     return "".join(character for character in name.lower() if character not in " -_")

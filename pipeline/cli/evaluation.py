@@ -12,13 +12,15 @@ from ffpipe.pipeline.config import CompareConfig, EvaluateConfig, RobustnessConf
 from ffpipe.pipeline.output import Progress
 from ffpipe.pipeline.workspace import Workspace
 
+RunArgument = Annotated[
+    str, typer.Argument(help="A model's folder, or MODEL/RUN in the workspace.", metavar="RUN")
+]
+
 
 @app.command()
 @configured(EvaluateConfig)
 def evaluate(
-    run: Annotated[
-        str, typer.Argument(help="A model's folder, or MODEL/RUN in the workspace.", metavar="RUN")
-    ],
+    run: RunArgument,
     settings: EvaluateConfig,
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
@@ -28,7 +30,7 @@ def evaluate(
     Overall, per method or generator, quality and size of face, at the level of videos, tracks and frames; tables and
     plots are written into the run's folder. Every opening of a test split is counted and logged there.
     """
-    from ffpipe.pipeline.evaluation import job as job
+    from ffpipe.pipeline.evaluation import job
     from ffpipe.pipeline.evaluation.figures_text import print_figures
     from ffpipe.pipeline.evaluation.tables import headline_line
 
@@ -75,9 +77,7 @@ def compare(
 @app.command()
 @configured(RobustnessConfig)
 def robustness(
-    run: Annotated[
-        str, typer.Argument(help="A model's folder, or MODEL/RUN in the workspace.", metavar="RUN")
-    ],
+    run: RunArgument,
     settings: RobustnessConfig,
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from ffpipe.stages.evaluation import comparisons
 #: Settings that two evaluations may differ in and still be of the same media: how they were computed, and drawn from;
 #: and where a split file lies, which is told by what it says.
 _FREE = ("replicates", "seed", "batch_size", "arithmetic", "accept_crops", "splits")
+#: Those that change no figure.
+_WITHOUT_EFFECT = ("batch_size", "splits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ class Finished:
             **_choice(settings),
             **(given if settings.get("splits") else {}),
         }
+
+    def is_of(self, settings: Mapping[str, Any]) -> bool:
+        """Whether these settings were those of the evaluation, as far as they change its figures."""
+        mine = self.facts["provenance"]["configuration"]
+        return _choice(mine, _WITHOUT_EFFECT) == _choice(settings, _WITHOUT_EFFECT)
 
     def sets(self) -> dict[str, frozenset[str]]:
         """Method -> the media that it is measured on."""
@@ -88,10 +95,10 @@ class _Member:
     subset: str | None
 
 
-def _choice(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that choose media, those not used left out: an earlier version may not have had them."""
+def _choice(settings: Mapping[str, Any], free: Collection[str] = _FREE) -> dict[str, Any]:
+    """The settings that are not free, those not used left out: an earlier version may not have had them."""
     chosen = {
-        key: value for key, value in settings.items() if key not in _FREE and value not in (None, [], ())
+        key: value for key, value in settings.items() if key not in free and value not in (None, [], ())
     }
     # The order in which methods are named chooses nothing.
     return chosen | {key: sorted(chosen[key]) for key in ("methods",) if key in chosen}
@@ -108,21 +115,24 @@ def load_finished(directory: Path) -> Finished:
         raise StorageError(f"{path}: no finished evaluation: {error}") from error
 
 
-def find_finished(run: Path, config: EvaluateConfig, digest: str) -> Finished | None:
+def find_finished(run: Path, config: EvaluateConfig, digest: str, *, alike: bool = False) -> Finished | None:
     """The newest finished evaluation of a run's weights on the data of this digest, by the same choice of media.
 
-    Raises StorageError.
+    alike: computed and drawn from in the same way, too, so that its figures are those of the settings. Raises
+    StorageError.
     """
     weights = run / checkpoint.WEIGHTS
     model_id = sha256_file(weights) if weights.is_file() else None
     given = {"split file": read_split_file(config.splits).digest} if config.splits else {}
-    wanted = {"data_digest": digest, **_choice(config.resolved()), **given}
+    settings = config.resolved()
+    wanted = {"data_digest": digest, **_choice(settings), **given}
     found = []
     for path in sorted((run / EVALUATIONS).glob(f"*/{RESULT}")):
         done = load_finished(path.parent)
         if (
             done.facts["model_id"] == model_id
             and done.of_media() == wanted
+            and (not alike or done.is_of(settings))
             and (path.parent / MEDIA).exists()
         ):
             found.append(done)

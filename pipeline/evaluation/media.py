@@ -38,8 +38,8 @@ EVERY = "all"
 class ChosenMedia:
     """The media of a split, as rows of the media table: those with pictures, and those `without` one to score.
 
-    known: all rows of the dataset, of any split. given: the split file that says which is which, in place of the stored
-    split.
+    known: all rows of the dataset, of any split. tested: ids of the stored test split. given: the split file that says
+    which is which, in place of the stored split.
     """
 
     name: str
@@ -47,6 +47,7 @@ class ChosenMedia:
     media: list[MediaRecord]
     without: list[MediaRecord]
     known: list[MediaRecord]
+    tested: frozenset[str]
     given: SplitFile | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -69,8 +70,7 @@ class ChosenMedia:
         """Whether media of the test split are among them: the stored one's, too, whatever a split file calls them."""
         if split in (Split.TEST, EVERY):
             return True
-        ids = {m.media_id for m in self.media} if self.given else set()
-        return any(m.split is Split.TEST and m.media_id in ids for m in media_of([self.group], None, []))
+        return self.given is not None and any(m.media_id in self.tested for m in self.media)
 
     def labelled(self) -> dict[str, Labelled]:
         """What scoring needs of each medium, with groups joined by content."""
@@ -106,9 +106,11 @@ def choose_split(workspace: Workspace, config: EvaluateConfig, split: str) -> Ch
     group = workspace.dataset(data)
     notes: list[str] = []
     given = read_split_file(config.splits) if config.splits else None
-    listed = media_of([group], given, notes)
+    stored = media_of([group], None, notes)
+    listed = media_of([group], given, notes) if given else stored
     # What a split file does not list may have been trained on by another.
-    known = {m.path_bytes: m for rows in (media_of([group], None, []), listed) for m in rows}
+    known = {m.path_bytes: m for rows in (stored, listed) for m in rows}
+    tested = frozenset(m.media_id for m in stored if m.split is Split.TEST)
     unlabelled = {m.media_id for m in listed if m.label is None and split in (EVERY, m.split)}
     if unlabelled:
         notes.append(f"{media_words(len(unlabelled))} without a label cannot be measured")
@@ -123,7 +125,7 @@ def choose_split(workspace: Workspace, config: EvaluateConfig, split: str) -> Ch
     if not scored:
         raise UsageError(f"--split {split}: {data} has no labelled media with pictures in it")
     without = [m for m in media if not m.faces]
-    return ChosenMedia(data, group, scored, without, [*known.values()], given, notes)
+    return ChosenMedia(data, group, scored, without, [*known.values()], tested, given, notes)
 
 
 def check_media(chosen: ChosenMedia, weights: Weights, config: EvaluateConfig, say: Say) -> bool:

@@ -20,7 +20,9 @@ from ffpipe.pipeline.reproduction.data import Lack
 from ffpipe.pipeline.reproduction.plan import Plan
 from ffpipe.pipeline.reproduction.protocols.protocol import Printed, Protocol
 from ffpipe.pipeline.reproduction.results import RESULTS, Outcome, Result
+from ffpipe.pipeline.text_tables import figure_text
 from ffpipe.pipeline.training_job import counted
+from ffpipe.stages.evaluation import Figure
 
 #: The comparisons for spreadsheets and for people.
 FIGURES, REPORT = "figures.csv", "report.md"
@@ -125,11 +127,7 @@ def plain_line(result: Result) -> str:
 
 def ours_text(result: Result) -> str:
     """Our figure with its interval, or a dash."""
-    if result.ours is None:
-        return "-"
-    if result.low is None or result.high is None:
-        return f"{result.ours:.4f}"
-    return f"{result.ours:.4f} ({result.low:.4f} to {result.high:.4f})"
+    return figure_text(Figure(result.ours, result.low, result.high), places=4)
 
 
 def _table(results: Sequence[Result]) -> Table:

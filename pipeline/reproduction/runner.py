@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ffpipe.manifests.errors import LockedError, StorageError, UsageError
-from ffpipe.manifests.split_files import read_split_file
 from ffpipe.models import checkpoint
 from ffpipe.pipeline.config import EvaluateConfig, ReproduceConfig, TrainConfig
+from ffpipe.pipeline.evaluation.finished import find_finished, load_finished
 from ffpipe.pipeline.evaluation.job import evaluate
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.reproduction.deviations import (
@@ -25,7 +25,7 @@ from ffpipe.pipeline.reproduction.deviations import (
 from ffpipe.pipeline.reproduction.plan import Measurement, Step
 from ffpipe.pipeline.reproduction.protocols.protocol import Printed, Protocol, Training
 from ffpipe.pipeline.reproduction.results import Result
-from ffpipe.pipeline.stored_media import data_digest, stored_job
+from ffpipe.pipeline.stored_media import data_digest
 from ffpipe.pipeline.train import is_finished, run_digest, stored_digest, train
 from ffpipe.pipeline.workspace import Workspace
 
@@ -171,7 +171,7 @@ class Runner:
                 return name
         raise AssertionError
 
-    def _measured(self, run: Path, step: Step, measurement: Measurement) -> dict[str, Any]:
+    def _measured(self, run: Path, step: Step, measurement: Measurement) -> Mapping[str, Any]:
         """The evaluation.json of the measurement, made now or before."""
         test, data = measurement.test, measurement.data
         config = EvaluateConfig(
@@ -187,36 +187,14 @@ class Runner:
             # Only where the owner ships crops are pictures measured that were cut otherwise than in training.
             accept_crops=data.kind != step.data.kind and data.kind == self.protocol.sources[test.source].kind,
         )
-        if stored := self._earlier(run, config):
-            self.say(f"measured before: {stored['evaluation']} of {run.parent.name}/{run.name}")
-            return stored
+        group = self.workspace.dataset(data.name)
+        # Measuring again would only open the test split again.
+        if done := find_finished(run, config, data_digest([group]), alike=True):
+            self.say(f"measured before: {done.directory.name} of {done.name}")
+            return done.facts
         with self._meter(f"test {step.training.name}") as advance:
             made = evaluate(str(run), config, self.workspace, self.say, advance)
-        return _read(made.directory / "evaluation.json")
-
-    def _earlier(self, run: Path, config: EvaluateConfig) -> dict[str, Any] | None:
-        """An evaluation of these settings, weights and data: measuring again would only open the test split again."""
-        group = self.workspace.dataset(config.data)
-        given = read_split_file(config.splits) if config.splits else None
-        wanted = (
-            config.digest(),
-            data_digest([group]),
-            str(given or stored_job(group).get("split_source", "none")),
-            _read(run / checkpoint.HASHES)[checkpoint.WEIGHTS],
-        )
-        for path in sorted(run.glob(_EVALUATIONS)):
-            stored = _read(path)
-            facts = (stored.get(key) for key in ("data_digest", "split_source", "model_id"))
-            if (_digest_of(stored), *facts) == wanted:
-                return stored
-        return None
-
-
-def _digest_of(stored: Mapping[str, Any]) -> str | None:
-    try:
-        return EvaluateConfig.build(stored["provenance"]["configuration"]).digest()
-    except UsageError:  # of another version
-        return None
+        return load_finished(made.directory).facts
 
 
 def _result(figure: Printed, rows: list[dict[str, Any]], told: dict[str, Any]) -> Result:

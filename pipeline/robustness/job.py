@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-import ffpipe
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Split
-from ffpipe.pipeline import provenance
 from ffpipe.pipeline.config import RobustnessConfig
-from ffpipe.pipeline.evaluation.media import ChosenMedia, check_media, choose_split
-from ffpipe.pipeline.evaluation.openings import open_test
+from ffpipe.pipeline.evaluation.media import ChosenMedia, choose_split
 from ffpipe.pipeline.evaluation.parts import EvaluationFolder
+from ffpipe.pipeline.evaluation.subject import Subject, prepare
 from ffpipe.pipeline.faces import rows_of_media
 from ffpipe.pipeline.loader import ShardFaces
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.robustness.controls import Setting, controls, painter
 from ffpipe.pipeline.robustness.files import FOLDER, RESULT, Robustness, write_files
 from ffpipe.pipeline.robustness.scores import Faces, Pixels, Scored, Treatment, score_treated
-from ffpipe.pipeline.score import arithmetic_for
-from ffpipe.pipeline.stored_media import crop_settings, data_digest, stored_job
-from ffpipe.pipeline.weights import Weights, find_run
+from ffpipe.pipeline.stored_media import crop_settings, stored_job
+from ffpipe.pipeline.weights import find_run
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.evaluation import above
 from ffpipe.stages.infer import Scorer
@@ -48,41 +43,32 @@ def robustness(
     A run that was interrupted goes on where it was, and is one opening of the test split.
     `run` is a model's folder, or `<model>/<run>` in the workspace. Raises as `evaluate.evaluate`.
     """
-    directory = find_run(run, workspace)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    weights = Weights.load(directory, device)
-    chosen = choose_split(workspace, config, config.split)
-    accepted = check_media(chosen, weights, config, say)
-    arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
-    scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)
-    setting = _setting(config, workspace, chosen)
-    name = f"{chosen.name}-{config.split}"
-    depends = _depends(config, weights, setting, scorer)
-    folder = EvaluationFolder.open(directory, name, depends, kind=FOLDER, result=RESULT)
+    subject = prepare(find_run(run, workspace), config, workspace, say)
+    setting = _setting(config, workspace, subject.chosen)
+    depends = _depends(config, subject, setting)
+    folder = EvaluationFolder.open(subject.run, subject.name, depends, kind=FOLDER, result=RESULT)
     with folder.work(say):
-        facts = _facts(config, weights, chosen, folder.path, scorer, accepted)
-        if chosen.opens_test(config.split):
-            facts["opening"] = open_test(directory, chosen.name, facts, folder.id, say)
-        result = _measure(config, setting, scorer, facts, folder, say, advance)
+        facts = subject.facts(f"{FOLDER}/{folder.path.name}") | {
+            "threshold": _EVEN if subject.threshold is None else subject.threshold,
+            "threshold_is": _UNSET if subject.threshold is None else "chosen on validation",
+        }
+        subject.open(folder, facts, say)
+        result = _measure(config, setting, subject.scorer, facts, folder, say, advance)
         write_files(result)
     say(f"curves and controls: {folder.path}")
     return result
 
 
-def _depends(config: RobustnessConfig, weights: Weights, setting: Setting, scorer: Scorer) -> dict[str, Any]:
+def _depends(config: RobustnessConfig, subject: Subject, setting: Setting) -> dict[str, Any]:
     """All that single scores depend on."""
     faces = hashlib.sha256(setting.faces.rows.astype("<i8").tobytes())
     for medium in setting.faces.source.table.media:
         faces.update(medium.encode())
     return {
-        "ffpipe": ffpipe.__version__,
-        "model_id": weights.model_id,
-        "data_digest": data_digest([setting.chosen.group]),
+        **subject.depends(),
         "faces": faces.hexdigest(),
         "treatments": list(_treatments(config, setting)),
         "seed": config.seed,
-        "arithmetic": scorer.arithmetic.name,
-        "device": scorer.device.type,
     }
 
 
@@ -184,39 +170,3 @@ def _point(
         replicates=config.replicates,
         seed=config.seed,
     )
-
-
-def _facts(
-    config: RobustnessConfig,
-    weights: Weights,
-    chosen: ChosenMedia,
-    folder: Path,
-    scorer: Scorer,
-    accepted: bool,
-) -> dict[str, Any]:
-    bar = weights.thresholds.threshold if weights.thresholds.usable else None
-    device = scorer.device.type
-    return {
-        "run": str(weights.loaded.directory),
-        "detector": weights.loaded.config["detector"],
-        "model_id": weights.model_id,
-        "evaluation": f"{FOLDER}/{folder.name}",
-        "data": chosen.name,
-        "data_digest": data_digest([chosen.group]),
-        "split": config.split,
-        "split_source": chosen.split_source,
-        "methods": list(config.methods) if config.methods else None,
-        "threshold": _EVEN if bar is None else bar,
-        "threshold_is": _UNSET if bar is None else "chosen on validation",
-        "unscored": dict(chosen.unscored),
-        "notes": chosen.notes,
-        "provenance": provenance.collect(
-            config.resolved(),
-            model_id=weights.model_id,
-            crops_accepted=accepted,
-            fit=weights.crop.fit,
-            arithmetic=scorer.arithmetic.name,
-            device=torch.cuda.get_device_name() if device == "cuda" else device,
-            seed=config.seed,
-        ),
-    }
