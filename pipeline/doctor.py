@@ -21,6 +21,15 @@ _LEAST_DISK = 5 * _GIB
 #: Below this Ray puts its object store on disk; containers have 64 MiB unless told otherwise.
 _LEAST_SHARED_MEMORY = 256 << 20
 
+_NO_NETWORK_FIX = (
+    "allow user namespaces (sysctl user.max_user_namespaces above 0) or system-call filters (a container with its"
+    " default seccomp profile does), or run without any network: docker run --network none"
+)
+_NO_GUARD_FIX = (
+    "use a kernel with Landlock (5.13 or later, lsm= names landlock), or run as a user who can write to the workspace"
+    " alone, inputs mounted read-only"
+)
+
 _DECODED = ("h264", "hevc", "av1", "vp9", "vp8", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "prores")
 _OPTIONAL = frozenset({"decord", "dlib-bin"})
 
@@ -88,7 +97,16 @@ def _face_detectors(_: Path) -> Iterator[Finding]:
 def _isolation(_: Path) -> Iterator[Finding]:
     from ffpipe.stages.decode.sandbox import active_protection
 
-    yield Finding("isolation", f"decoding child: {active_protection()}")
+    protection = active_protection()
+    yield Finding("isolation", f"decoding child: {protection.describe()}")
+    if not protection.network_cut:
+        yield Finding(
+            "isolation", "a decoder that a hostile file takes over could reach the network", _NO_NETWORK_FIX
+        )
+    if not protection.files_guarded:
+        yield Finding(
+            "isolation", "a decoder that a hostile file takes over could change your files", _NO_GUARD_FIX
+        )
 
 
 def _gpu(_: Path) -> Iterator[Finding]:

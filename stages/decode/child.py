@@ -18,7 +18,7 @@ from ffpipe.stages.decode import Decoding, Limits, load_decoder
 from ffpipe.stages.decode.channel import MAX_REQUEST, SLOTS, Channel, ChannelClosed, Message, SharedPictures
 from ffpipe.stages.decode.contract import Backend, Picture
 from ffpipe.stages.decode.pictures import Archives, granted_seconds
-from ffpipe.stages.decode.protection import bound_cpu, bound_resources, cut_network, die_with_parent
+from ffpipe.stages.decode.protection import bound_cpu, confine, die_with_parent
 from ffpipe.stages.sampling import Sampling
 
 
@@ -29,13 +29,12 @@ def main(arguments: list[str]) -> None:
     """
     parent, channel_end, shared, decoder, bounds = arguments
     die_with_parent(int(parent))
-    network = cut_network()
     limits = Limits(**json.loads(bounds))
-    bound_resources(limits.memory_bytes)
+    protection = confine(limits.memory_bytes)
     channel = Channel(socket.socket(fileno=int(channel_end)), MAX_REQUEST)
     pictures = SharedPictures(int(shared), limits.max_pixels)
     server = _Server(channel, pictures, load_decoder(decoder), limits)
-    channel.send(kind="ready", network=network, memory_bytes=limits.memory_bytes)
+    channel.send(kind="ready", protection=asdict(protection))
     try:
         server.serve()
     except ChannelClosed:

@@ -1,34 +1,98 @@
-"""What a decoding child does to itself before it opens anything: die with its parent, no network, few resources.
+"""What a child that reads hostile media does to itself before it opens anything: no way out, and few resources.
 
-Linux only. Each measure says what it achieved, since a container may forbid some of them.
+Linux only. It dies with its parent, leaves every network, may change and run no file, keeps no privilege but reading,
+and is refused the system calls that decoding never needs. Each measure says what it achieved, since a container may
+forbid some of them; several cover the same ground, so that one that is missing leaves no hole.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import resource
 import signal
 import struct
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
+
+from ffpipe.stages.decode.landlock import guard_files
+from ffpipe.stages.decode.syscalls import refuse_calls
 
 #: From <linux/prctl.h>.
 _PR_SET_PDEATHSIG = 1
-_PR_SET_NO_NEW_PRIVS = 38
-_PR_SET_SECCOMP = 22
-_SECCOMP_MODE_FILTER = 2
 #: From <linux/sched.h>.
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
-#: Audit architecture and the numbers of socket and io_uring_setup, from <linux/audit.h> and <asm/unistd.h>.
-_SYSCALLS = {"x86_64": (0xC000003E, 41, 425), "aarch64": (0xC00000B7, 198, 425)}
-#: x86_64 also takes 32-bit-pointer calls, whose numbers start here.
-_X32_FIRST = 0x40000000
+#: From <linux/capability.h>: the version of its structures, and the right to read any file.
+_CAPABILITY_VERSION_3 = 0x20080522
+_CAP_DAC_READ_SEARCH = 1 << 2
 #: What a child may write into files at most, in bytes: its last words.
 _MAX_WRITTEN = 1 << 16
 _MAX_OPEN_FILES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What a running child reports of its own protection.
+
+    namespace: it has a network namespace of its own. landlock: the version of Landlock that guards files, 0 without.
+    calls: kinds of system calls refused, 0 without a filter. may_write: the filter lets files be opened for writing.
+    memory_bytes: of address space.
+    """
+
+    namespace: bool
+    landlock: int
+    calls: int
+    may_write: bool = False
+    memory_bytes: int = 0
+
+    @property
+    def network_cut(self) -> bool:
+        """Whether no network can be reached."""
+        return self.namespace or self.calls > 0
+
+    @property
+    def files_guarded(self) -> bool:
+        """Whether no file but those meant for it can be changed."""
+        return self.landlock > 0 or (self.calls > 0 and not self.may_write)
+
+    @property
+    def network(self) -> str:
+        """What keeps it from networks, for people."""
+        means = ["a network namespace of its own"] * self.namespace
+        means += ["sockets are refused by a system-call filter"] * (self.calls > 0)
+        return f"no network ({', '.join(means)})" if means else "network NOT cut off"
+
+    @property
+    def files(self) -> str:
+        """What keeps it from changing and running files, for people."""
+        means = [f"Landlock version {self.landlock}"] * (self.landlock > 0)
+        means += ["a system-call filter"] * (self.calls > 0 and not self.may_write)
+        return f"files read only ({', '.join(means)})" if means else "files NOT guarded"
+
+    def describe(self) -> str:
+        """One line for people."""
+        calls = f"{self.calls} system calls refused" if self.calls else "system calls NOT filtered"
+        memory = f"at most {self.memory_bytes >> 20} MiB of memory"
+        return "; ".join(["killed with its parent", self.network, self.files, calls, memory, "no core dumps"])
+
+
+def confine(
+    memory_bytes: int, written_bytes: int = _MAX_WRITTEN, outputs: Collection[int] = ()
+) -> Protection:
+    """Give up all that decoding does not need, for good; returns what was achieved.
+
+    `outputs` are descriptors of the files that the process is to write, each up to written_bytes. Must be called while
+    the process has one thread, and before it opens anything hostile; modules can still be imported afterwards.
+    """
+    sys.dont_write_bytecode = True
+    bound_resources(memory_bytes, written_bytes)
+    namespace = leave_network()
+    landlock = guard_files(outputs)
+    drop_privileges()
+    calls = refuse_calls(may_write=bool(outputs))
+    return Protection(namespace, landlock, calls, bool(outputs), memory_bytes)
 
 
 def die_with_parent(parent: int) -> None:
@@ -53,79 +117,24 @@ def bound_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
 
-def cut_network() -> str:
-    """Leave every network for good, by the strongest means allowed here; returns what was achieved.
-
-    A network namespace of its own has no interface but a loopback that is down. Where namespaces are
-    forbidden, a system-call filter refuses every socket that is not local to the machine's files. Must be
-    called while the process has one thread.
-    """
-    if _unshare(_CLONE_NEWNET) or _unshare(_CLONE_NEWUSER | _CLONE_NEWNET):
-        return "no network (a network namespace of its own)"
-    if refuse_sockets():
-        return "no network (sockets are refused by a system-call filter)"
-    return "network not cut off (decoders are held to local files only)"
+def leave_network() -> bool:
+    """Enter a network namespace without any interface but a loopback that is down; False where that is forbidden."""
+    return _unshare(_CLONE_NEWNET) or _unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 
 
 def _unshare(flags: int) -> bool:
     return bool(_libc().unshare(flags) == 0)
 
 
-def refuse_sockets() -> bool:
-    """Let socket() fail with EACCES for this process and its children, except for AF_UNIX; False if impossible."""
-    if platform.machine() not in _SYSCALLS or sys.maxsize < 1 << 32:
-        return False
-    program = _filter_program(*_SYSCALLS[platform.machine()])
-    instructions = ctypes.create_string_buffer(program, len(program))
-    header = _FilterHeader(len(program) // 8, ctypes.addressof(instructions))
+def drop_privileges() -> None:
+    """Keep of a superuser's privileges only the one to read any file, so that it can read what its parent can."""
     libc = _libc()
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        return False
-    return bool(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(header), 0, 0) == 0)
-
-
-class _FilterHeader(ctypes.Structure):
-    """struct sock_fprog of <linux/filter.h>."""
-
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
-
-def _filter_program(architecture: int, socket_call: int, uring_call: int) -> bytes:
-    """A classic BPF program over struct seccomp_data (call number at 0, architecture at 4, first argument at 16).
-
-    Each instruction is (code, jump if true, jump if false, operand); the last three are the outcomes kill,
-    refuse and allow.
-    """
-    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06
-    kill, refuse, allow = 0x80000000, 0x00050000 | 13, 0x7FFF0000
-    lines = [
-        (load, 0, 0, 4),
-        (equal, 0, 6, architecture),
-        (load, 0, 0, 0),
-        (at_least, 4, 0, _X32_FIRST),
-        (equal, 4, 0, uring_call),
-        (equal, 0, 4, socket_call),
-        (load, 0, 0, 16),
-        (equal, 2, 1, 1),
-        (give, 0, 0, kill),
-        (give, 0, 0, refuse),
-        (give, 0, 0, allow),
-    ]
-    return b"".join(struct.pack("<HBBI", *line) for line in lines)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    held = ctypes.create_string_buffer(24)
+    if libc.capget(header, held) == 0:
+        permitted = struct.unpack("=6I", held.raw)[1] & _CAP_DAC_READ_SEARCH
+        libc.capset(header, struct.pack("=6I", permitted, permitted, 0, 0, 0, 0))
 
 
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Protection:
-    """What a running child reports of its own protection."""
-
-    network: str
-    memory_bytes: int
-
-    def describe(self) -> str:
-        """One line for people."""
-        mebibytes = self.memory_bytes >> 20
-        return f"killed with its parent; {self.network}; at most {mebibytes} MiB of memory; no core dumps"

@@ -273,7 +273,7 @@ class _Child:
             obituary = self.obituary("the decoding child does not start")
             os.close(self._words)
             raise obituary from error
-        self.protection = Protection(str(ready["network"]), int(ready["memory_bytes"]))
+        self.protection = Protection(**ready["protection"])
 
     def usable(self) -> bool:
         """Whether the child lives."""
@@ -320,7 +320,7 @@ def _start(
     )
 
 
-def active_protection() -> str:
-    """One line on what protects this machine from hostile media, as a child started now reports it."""
+def active_protection() -> Protection:
+    """What protects this machine from hostile media, as a child started now reports it."""
     with DecodeSandbox() as sandbox:
-        return sandbox.protection.describe()
+        return sandbox.protection

@@ -14,7 +14,7 @@ from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import Status
 from ffpipe.stages.decode import Decoding, Limits, load_decoder
 from ffpipe.stages.decode.channel import Channel, ChannelClosed
-from ffpipe.stages.decode.protection import bound_cpu, bound_resources, cut_network, die_with_parent
+from ffpipe.stages.decode.protection import bound_cpu, confine, die_with_parent
 from ffpipe.stages.sampling import Sampling
 from ffpipe.stages.transcode.encoding import transcode
 
@@ -26,17 +26,18 @@ def main(arguments: list[str]) -> None:
     """Protect this process, then make the copies that the parent asks for.
 
     Arguments: parent's process id, socket descriptor, limits as JSON, path, and the outputs as JSON, rate factor
-    -> path.
+    -> descriptor.
     """
     parent, channel_end, bounds, path, targets = arguments
     die_with_parent(int(parent))
-    cut_network()
     limits = Limits(**json.loads(bounds))
-    outputs = {int(crf): target for crf, target in json.loads(targets).items()}
-    bound_resources(limits.memory_bytes, limits.max_bytes)
+    outputs = {int(crf): int(descriptor) for crf, descriptor in json.loads(targets).items()}
+    confine(limits.memory_bytes, limits.max_bytes, outputs.values())
     channel = Channel(socket.socket(fileno=int(channel_end)))
     try:
-        _transcode(channel, path, outputs, limits)
+        # The encoder opens its file by name; this one names the open descriptor.
+        named = {crf: f"/proc/self/fd/{descriptor}" for crf, descriptor in outputs.items()}
+        _transcode(channel, path, named, limits)
     except ChannelClosed:
         return
 

@@ -31,7 +31,7 @@ _BOOT = (
 
 
 def transcode_confined(path: str, outputs: Mapping[int, int], limits: Limits) -> Transcoded:
-    """`encoding.transcode` in a child of its own, without network, bounded and killed when it stalls.
+    """`encoding.transcode` in a child that can reach and change nothing else, bounded and killed when it stalls.
 
     outputs: rate factor -> descriptor of an empty file, open for writing, so that no file name reaches the child's
     encoder. Memory and time grow with the number of copies.
@@ -59,8 +59,8 @@ def transcode_confined(path: str, outputs: Mapping[int, int], limits: Limits) ->
 def _start(
     theirs: socket.socket, words: IO[bytes], limits: Limits, path: str, outputs: Mapping[int, int]
 ) -> subprocess.Popen[bytes]:
-    targets = json.dumps({crf: f"/proc/self/fd/{descriptor}" for crf, descriptor in outputs.items()})
-    settings = [str(os.getpid()), str(theirs.fileno()), json.dumps(asdict(limits)), path, targets]
+    bounds = json.dumps(asdict(limits))
+    settings = [str(os.getpid()), str(theirs.fileno()), bounds, path, json.dumps(dict(outputs))]
     return subprocess.Popen(
         [sys.executable, "-P", "-c", _BOOT, PACKAGE_ROOT, *settings],
         stdin=subprocess.DEVNULL,

@@ -268,7 +268,7 @@ def test_playlists_are_refused_and_the_canary_stays_silent(
 
 
 def test_protection_is_described_for_people() -> None:
-    line = active_protection()
+    line = active_protection().describe()
     assert line.startswith("killed with its parent; ")
     assert "4096 MiB" in line
 

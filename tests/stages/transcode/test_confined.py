@@ -10,8 +10,34 @@ from media import make_clip, make_cut
 
 from ffpipe.manifests.errors import MediaError, StorageError
 from ffpipe.stages.decode import Limits, decode_in_process
+from ffpipe.stages.decode.sandbox import active_protection
 from ffpipe.stages.sampling import Sampling
-from ffpipe.stages.transcode import transcode_confined
+from ffpipe.stages.transcode import confined, transcode_confined
+
+#: Another's work in place of the encoder's: it tries to write beside its outputs, into them, and to reach out.
+_INTRUDER = """
+import os, socket
+from ffpipe.stages.transcode import child
+
+def tried(act):
+    try:
+        act()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+def intrude(channel, path, outputs, limits):
+    acts = [
+        lambda: os.open(path + ".new", os.O_WRONLY | os.O_CREAT),
+        lambda: os.open(path, os.O_WRONLY),
+        lambda: socket.create_connection(("127.0.0.1", 9)),
+        lambda: os.execv("/bin/true", ["true"]),
+        lambda: os.open(outputs[40], os.O_WRONLY | os.O_TRUNC),
+    ]
+    channel.send(kind="error", status="crashed", reason=" ".join(map(tried, acts)))
+
+child._transcode = intrude
+"""
 
 
 def make(source: Path, target: Path, limits: Limits | None = None):
@@ -53,3 +79,14 @@ def test_a_full_disk_ends_the_job(tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", frames=6)
     with pytest.raises(StorageError, match="No space left"):
         make(clip.path, Path("/dev/full"))
+
+
+def test_the_child_can_write_its_copies_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(confined, "_BOOT", confined._BOOT.replace("main(", f"exec({_INTRUDER!r}); main("))
+    clip = make_clip(tmp_path / "clip.mp4", frames=6)
+    with pytest.raises(MediaError) as caught:
+        make(clip.path, tmp_path / "out.mp4")
+    if not active_protection().landlock:
+        pytest.skip("files are not guarded here: no Landlock")
+    assert caught.value.reason == "PermissionError PermissionError PermissionError PermissionError done"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.mp4"]
