@@ -138,12 +138,14 @@ class EngineSettings(Protocol):
         ...
 
 
-def hash_entries(entries: Sequence[Entry], workspace: Workspace, rehash: bool, say: Say) -> list[Hashed]:
-    """The hash of each entry's file, in order, through the workspace's cache."""
+def hash_entries(
+    entries: Sequence[Entry], workspace: Workspace, rehash: bool, say: Say, max_bytes: int | None = None
+) -> list[Hashed]:
+    """The hash of each entry's file, in order, through the workspace's cache; none of what is larger than max_bytes."""
     say(f"hashing {_inputs(len(entries))}")
     cache = HashCache(workspace.root / "hashes.sqlite")
     pictures = {e.path: e.pictures for e in entries if e.pictures is not None}
-    return list(hash_inputs([e.path for e in entries], cache, rehash, pictures=pictures))
+    return list(hash_inputs([e.path for e in entries], cache, rehash, pictures=pictures, max_bytes=max_bytes))
 
 
 def forget_failed(shards: ShardGroup, settings: EngineSettings, say: Say) -> None:

@@ -267,7 +267,7 @@ def _items(
 ) -> list[MediumItem]:
     """One item per content of the dataset, with splits and with what is stored already."""
     entries = dataset.entries[: config.limit]
-    hashes = hash_entries(entries, workspace, config.rehash, say)
+    hashes = hash_entries(entries, workspace, config.rehash, say, config.max_bytes)
     stored = from_table(shards.read("media"), MediaRecord)
     settled = _settle_splits(entries, hashes, stored, dataset.split_source, config.seed, say)
     say(f"found {replace(dataset, entries=settled).summary()}; split {dataset.split_source}")

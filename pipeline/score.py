@@ -297,7 +297,7 @@ def _items(
 ) -> list[MediumItem]:
     """One item per content, with the row that this run has of it already."""
     entries = [Entry(path) for path in found.entries]
-    hashes = hash_entries(entries, workspace, config.rehash, say)
+    hashes = hash_entries(entries, workspace, config.rehash, say, config.max_bytes)
     refused = [Hashed(s.path, status=Status.SKIPPED, reason=s.reason) for s in found.skipped]
     items = plan.items_from([*entries, *(Entry(s.path) for s in found.skipped)], [*hashes, *refused])
     stored, made = from_table(shards.read("report"), ReportRow), plan.made(shards)

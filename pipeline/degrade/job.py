@@ -97,7 +97,7 @@ def degrade(
         facts = _bind(store, tree, config)
         store.sweep(copy.target.parent for clip in todo.clips for copy in clip.copies)
         videos = [entry for found in sources(dataset.entries).values() for entry in found]
-        hashed = {h.path: h for h in hash_entries(videos, workspace, config.rehash, say)}
+        hashed = {h.path: h for h in hash_entries(videos, workspace, config.rehash, say, config.max_bytes)}
         digests = {path: found.sha256 for path, found in hashed.items()}
         _carry_over(store, tree, dataset, digests, say)
         rows = [Row(s.path, Status.SKIPPED, s.reason) for s in dataset.skipped]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from fractions import Fraction
 
 import av
@@ -17,15 +19,21 @@ from ffpipe.stages.decode.gate import Source
 
 #: A rate assumed where neither timestamps nor the header give one, in frames per second.
 _ASSUMED_RATE = Fraction(25)
+#: Where a GIF says its width and height.
+_GIF_SCREEN = 6
 
 
 def open_container(source: Source, limits: Limits) -> InputContainer:
     """FFmpeg's demuxer, forced to the format that the first bytes say; it can open nothing but this file.
 
     Raises:
-        MediaError: unreadable, or unsupported where FFmpeg takes it for another format.
+        MediaError: unreadable, too_large, or unsupported where FFmpeg takes it for another format.
         MemoryError: its header asks for more than there is.
     """
+    if source.format == "gif":  # FFmpeg forgets the size of one that is too large
+        limits.check_pixels(
+            *struct.unpack("<HH", os.pread(source.descriptor, 4, _GIF_SCREEN).ljust(4, b"\0"))
+        )
     options = {
         "protocol_whitelist": "file",
         "format_whitelist": source.format,

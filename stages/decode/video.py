@@ -149,7 +149,7 @@ def _targets(
     rule = sampling or for_scoring(duration)
     if timeline and rule.kind == "all":
         if len(timeline.pts) <= rule.max_frames:
-            return [], max(len(timeline.pts), listed)
+            return [], max(len(timeline.pts), listed or _promised(timeline, start, duration))
         rule = Sampling.of_count(rule.max_frames)
     times = targets(rule, start, duration)
     if timeline and times[0] >= timeline.latest_end:
@@ -159,6 +159,14 @@ def _targets(
             len(times), math.ceil(len(within) * duration / found) if found else len(within) + 1
         )
     return times, len(times)
+
+
+def _promised(timeline: Timeline, start: float, duration: float) -> int:
+    """How many pictures there would be if those that are there went on to the end that the header states."""
+    found = timeline.end - start
+    if found <= 0 or start + duration <= timeline.latest_end:
+        return 0
+    return math.ceil(len(timeline.pts) * duration / found)
 
 
 def _listed(source: Source, stream: VideoStream) -> int:
