@@ -80,8 +80,8 @@ def hash_inputs(
     """The hash of each path, in order; what cannot be hashed has a status and a reason instead.
 
     A path that names a sequence of `pictures` gets the hash of their content. Nothing but regular files is opened: a
-    FIFO or a device would block or never end. What is larger than max_bytes is not read: a file can claim more than any
-    disk holds.
+    FIFO or a device would block or never end. What is new and larger than max_bytes is not read: a file can claim more
+    than any disk holds.
     """
     sequences = pictures or {}
     known = {} if rehash else cache.load()
@@ -95,15 +95,12 @@ def hash_inputs(
             facts = _folder_facts(listed) if listed else _file_facts(path)
             if isinstance(facts, Hashed):
                 return facts
-            if max_bytes is not None and facts[0] > max_bytes:
-                return Hashed(
-                    path,
-                    status=Status.TOO_LARGE,
-                    reason=f"{facts[0]} bytes, not read; the limit is {max_bytes}",
-                )
             key = os.fsencode(os.path.abspath(path))  # noqa: PTH100
             if key in known and known[key][:3] == facts:
                 return Hashed(path, known[key][3], facts[0])
+            if max_bytes is not None and facts[0] > max_bytes:
+                reason = f"{facts[0]} bytes, not read; the limit is {max_bytes}"
+                return Hashed(path, status=Status.TOO_LARGE, reason=reason)
             digest = hash_of(listed) if listed else sha256_file(path)
             fresh.append((key, *facts, digest))
             return Hashed(path, digest, facts[0])

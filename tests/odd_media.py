@@ -190,21 +190,29 @@ def make_huge_gif(path: Path, side: int) -> Clip:
     return make_bytes(path, b"GIF89a" + screen + picture * 2 + b";")
 
 
+#: The way from an mp4 to the settings of its H.264 stream.
+_SETTINGS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1", b"avcC")
+
+
 def make_huge_video(path: Path, side: int) -> Clip:
-    """A whole mp4 of H.264 whose parameter set claims `side` x `side` pixels, a multiple of 16, in a few kilobytes."""
-    raw = path.with_suffix(".h264")
-    make_clip(raw, size=(64, 64), frames=4, options={"profile": "baseline", "x264-params": "level=3"})
-    content = raw.read_bytes()
-    units = content.split(b"\x00\x00\x00\x01")
-    claimed = [_resized(unit, side // 16) if unit[:1] == b"\x67" else unit for unit in units]
-    raw.write_bytes(b"\x00\x00\x00\x01".join(claimed))
-    with av.open(str(raw), options={"framerate": "25"}) as source, av.open(str(path), "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for number, packet in enumerate(source.demux(video=0)):
-            if packet.size:
-                packet.stream, packet.pts, packet.dts = stream, number * 512, number * 512
-                packet.time_base = Fraction(1, 12_800)
-                target.mux(packet)
+    """A whole mp4 of H.264 whose header claims `side` x `side` pixels, a multiple of 16, in a few kilobytes."""
+    make_clip(path, size=(64, 64), frames=4, options={"profile": "baseline", "x264-params": "level=3"})
+    content = bytearray(path.read_bytes())
+    places = [0]
+    for name in _SETTINGS:
+        places.append(content.index(name, places[-1]))
+    begin = (
+        places[-1] + 12
+    )  # after the name, five bytes of facts, a count, and the length of the parameter set
+    end = begin + int.from_bytes(content[begin - 2 : begin], "big")
+    claimed = _resized(bytes(content[begin:end]), side // 16)
+    content[begin - 2 : end] = struct.pack(">H", len(claimed)) + claimed
+    for at in places[1:]:
+        (size,) = struct.unpack(">I", content[at - 4 : at])
+        content[at - 4 : at] = struct.pack(">I", size + len(claimed) - (end - begin))
+    shape = places[-2] + 28
+    content[shape : shape + 4] = struct.pack(">HH", side, side)
+    path.write_bytes(content)
     return Clip(path, side, side)
 
 

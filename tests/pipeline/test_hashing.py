@@ -47,6 +47,20 @@ def test_what_cannot_be_hashed_says_why(tmp_path: Path, cache: HashCache) -> Non
     assert one(tmp_path / "loop", cache).status is Status.UNREADABLE
 
 
+def test_what_is_larger_than_the_limit_is_not_read(tmp_path: Path, cache: HashCache) -> None:
+    """A sparse file claims what no disk holds; one that was hashed before keeps its hash, and so its place."""
+    sparse, small = tmp_path / "sparse", tmp_path / "small"
+    sparse.write_bytes(b"x")
+    os.truncate(sparse, 1 << 40)
+    small.write_bytes(b"12345")
+    found = hash_inputs([str(sparse), str(small)], cache, max_bytes=4)
+    reasons = [f"{size} bytes, not read; the limit is 4" for size in (1 << 40, 5)]
+    assert [(one.status, one.reason) for one in found] == [(Status.TOO_LARGE, reason) for reason in reasons]
+    (at_the_limit,) = hash_inputs([str(small)], cache, max_bytes=5)
+    assert at_the_limit.sha256 == hashlib.sha256(b"12345").hexdigest()
+    assert list(hash_inputs([str(small)], cache, max_bytes=4)) == [at_the_limit]
+
+
 def test_order_is_kept_and_odd_names_pass(tmp_path: Path, cache: HashCache) -> None:
     names = ["b", "a", os.fsdecode(b"\xff\xfe"), "new\nline", "-x"]
     for name in names:
