@@ -118,8 +118,11 @@ def bound_cpu(seconds: float) -> None:
 
 
 def leave_network() -> bool:
-    """Enter a network namespace without any interface but a loopback that is down; False where that is forbidden."""
-    return _unshare(_CLONE_NEWNET) or _unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+    """Enter a network namespace without any interface but a loopback that is down; False where that is forbidden.
+
+    Users need a namespace of users for it. A superuser would lose in one the right to read other users' files.
+    """
+    return _unshare(_CLONE_NEWNET) or (os.geteuid() != 0 and _unshare(_CLONE_NEWUSER | _CLONE_NEWNET))
 
 
 def _unshare(flags: int) -> bool:

@@ -183,15 +183,6 @@ def test_too_many_pictures_for_all_are_thinned_evenly(tmp_path: Path) -> None:
     assert numbers(clip.path, Sampling.of_all(max_frames=4)) == [5, 15, 25, 35]
 
 
-def test_encrypted_video_is_unsupported(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "e.mp4", frames=3).path
-    path.write_bytes(
-        path.read_bytes().replace(b"avc1\x00\x00\x00\x00\x00\x00", b"encv\x00\x00\x00\x00\x00\x00")
-    )
-    with pytest.raises(MediaError, match="unsupported: encrypted"):
-        numbers(path, Sampling.of_count(3))
-
-
 @pytest.mark.parametrize(
     ("factor", "expected", "count"), [(0.1, [10, 30, 50, 70, 90], 5), (100, [10, 30, 50, 70, 90], 500)]
 )
