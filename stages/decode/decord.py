@@ -55,11 +55,7 @@ class DecordBackend:
                 where it would return other frames.
         """
         timeline, wanted = video.need_timeline(), wanted_pictures(video)
-        if video.source.format in _MISCOUNTED or timeline.leading:
-            what = "open groups of pictures" if timeline.leading else f"{video.source.format} files"
-            raise MediaError(
-                Status.UNSUPPORTED, f"decord returns wrong frames of {what}; use the decoder pyav"
-            )
+        _check_countable(video.source.format, timeline)
         rotation = video.turn()
         try:
             reader = decord.VideoReader(video.source.url, ctx=decord.cpu(0), num_threads=1)
