@@ -115,7 +115,12 @@ def _nearest(timeline: Timeline, seconds: float) -> int:
 @contextmanager
 def _capture(video: Video) -> Iterator[cv2.VideoCapture]:
     before = os.environ.get(_OPTIONS_VARIABLE)
-    os.environ[_OPTIONS_VARIABLE] = f"protocol_whitelist;file|max_pixels;{video.limits.max_pixels}"
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": video.source.format,
+        "max_pixels": video.limits.max_pixels,
+    }
+    os.environ[_OPTIONS_VARIABLE] = "|".join(f"{name};{value}" for name, value in options.items())
     try:
         capture = cv2.VideoCapture(video.source.url, cv2.CAP_FFMPEG, _PARAMETERS)
     finally:
