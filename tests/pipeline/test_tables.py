@@ -138,7 +138,7 @@ def test_numbers_that_are_none_are_null_and_empty_tables_are_tables(tmp_path, su
 
 def test_wrong_outputs_are_refused_before_any_work(tmp_path):
     for name in ("report.xlsx", "report", "report.parquet.gz"):
-        with pytest.raises(UsageError, match=r"allowed: \.csv, \.json, \.jsonl, \.parquet"):
+        with pytest.raises(UsageError, match=r"allowed: \.csv, \.html, \.json, \.jsonl, \.parquet"):
             tables.check_output(tmp_path / name)
     with pytest.raises(UsageError, match="does not exist"):
         tables.check_output(tmp_path / "nowhere" / "report.csv")
