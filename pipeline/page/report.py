@@ -27,7 +27,7 @@ _SHOWN = {
 
 @dataclass(frozen=True, slots=True)
 class PageRow:
-    """A report row in words. `kind` is the verdict's name, by which the style colours it."""
+    """A report row in words. `kind` is the verdict's name, for the style; `counts` are frames, faces and tracks."""
 
     name: str
     path_bytes: str
@@ -39,7 +39,7 @@ class PageRow:
     status: str
     score: str
     reason: str
-    looked_at: str
+    counts: tuple[int, int, int]
     worst: str
 
 
@@ -79,7 +79,7 @@ def page_row(row: Mapping[str, Any]) -> PageRow:
         status=_words(Status(row["status"])),
         score=score_text(row["score"]),
         reason=display_path(row["reason"] or ""),
-        looked_at=f"{row['n_frames']} frames, {row['n_faces']} faces, {row['n_tracks']} tracks",
+        counts=(row["n_frames"], row["n_faces"], row["n_tracks"]),
         worst=_worst(row),
     )
 

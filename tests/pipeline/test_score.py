@@ -18,7 +18,6 @@ import pandas as pd
 import polars as pl
 import pytest
 from media import damaged_files, make_face_clip, make_noise_clip
-from names import NAMES
 from PIL import Image
 from skimage import data as photographs
 from small_weights import LOW_BARS, make_weights
@@ -271,25 +270,6 @@ def test_a_file_that_changes_meanwhile_has_no_verdict(videos: Path, weights: Pat
     assert changed.exit_code == 4
     again = score([path], config, Workspace(tmp_path / "ws"), say=[].append)
     assert again.report.column("status").to_pylist() == ["ok"]
-
-
-@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".json", ".jsonl"])
-def test_every_name_survives_the_whole_way(weights: Path, tmp_path: Path, suffix: str) -> None:
-    folder = tmp_path / "names"
-    folder.mkdir()
-    source = picture(tmp_path / "face.png")
-    names = [name.replace(b".mp4", b".png") for name in NAMES]
-    for name in names:
-        path = folder / os.fsdecode(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, path)
-    result = run([folder], tmp_path / "ws", weights, tmp_path / f"r{suffix}")
-    found = {
-        raw.removeprefix(os.fsencode(folder) + b"/") for raw in result.report.column("path_bytes").to_pylist()
-    }
-    assert found == set(names)
-    assert set(result.report.column("status").to_pylist()) == {"ok"}
-    assert len(result.scores) == 1, "one content, many names"
 
 
 def test_the_newest_model_of_the_workspace_is_taken_and_named(videos: Path, tmp_path: Path) -> None:
