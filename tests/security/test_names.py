@@ -178,6 +178,7 @@ def test_json_on_standard_output_is_ascii_with_every_name(
 # ---------------------------------------------------------------- other commands
 
 
+@pytest.mark.slow
 def test_extract_its_dry_run_and_splits_keep_every_name(
     home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -316,6 +316,7 @@ def test_a_scoring_of_all_lures_and_names_has_a_failed_row_each(
     assert listener.heard == []
 
 
+@pytest.mark.slow
 def test_an_extraction_of_a_folder_of_lures_stores_no_face_and_calls_nobody(
     matrix: tuple[Listener, list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
