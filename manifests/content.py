@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 
 _HASH_BLOCK = 1 << 20  # bytes read at a time while hashing
 
 
 def sha256_file(path: Path | str) -> str:
-    """SHA-256 of a file's content, hex. Raises OSError."""
+    """SHA-256 of a regular file's content, hex. Raises OSError, also where the file has become anything else."""
     digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - also takes undecodable names as str
+    with _open_regular(path) as file:
         while block := file.read(_HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _open_regular(path: Path | str) -> FileIO:
+    """A pipe would keep its reader waiting, and a device might never end: neither is opened, or not for long."""
+    _check_regular(os.stat(path), path)  # noqa: PTH116 - also takes undecodable names as str
+    file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
+    try:
+        _check_regular(os.fstat(file.fileno()), path)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _check_regular(facts: os.stat_result, path: Path | str) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file any more", os.fspath(path))
 
 
 def sequence_hash(hashes: Iterable[str]) -> str:

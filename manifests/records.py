@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from ffpipe.manifests.inputs import display_path
+
 #: Length of D, the SIDA vector: 4 statistics x 3 differences x 3 channels x 64 frequencies.
 SIDA_LENGTH = 2304
 
@@ -100,6 +102,10 @@ class Pictures:
         return Status.UNREADABLE if self.packed else Status.MISSING
 
 
+#: Facts of an entry that layouts read off file names, which need not be text.
+_NAMED_AFTER_FILES = ("method", "quality", "source_id", "target_id", "group", "pair_id", "subset")
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A medium that a dataset layout names, with what the layout knows about it; nothing is decoded yet.
@@ -109,7 +115,7 @@ class Entry:
     `group` joins everything that must stay in one split (source, target, actor, content);
     `pair_id` is equal for the same clip at different qualities. `subset` is the part of a dataset that brings its
     own reals (a generator's test set, DFD beside FaceForensics++): its fakes are compared with the reals of the same
-    subset.
+    subset. What layouts take from names for these is kept as text that any table can hold, as `display_path` shows it.
     """
 
     path: str
@@ -123,6 +129,12 @@ class Entry:
     pair_id: str | None = None
     subset: str | None = None
     pictures: Pictures | None = None
+
+    def __post_init__(self) -> None:
+        for name in _NAMED_AFTER_FILES:
+            text = getattr(self, name)
+            if text is not None and not text.isprintable():
+                object.__setattr__(self, name, display_path(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,7 +259,10 @@ def _filming(forged: bool) -> Callable[[Path, np.random.Generator], None]:
 
 
 def run(folder: Path, seed: int, console: Console) -> int:
-    """Make the clips, extract, train, score and print the verdicts; returns the exit code of scoring."""
+    """Make the clips, extract, train, score and print the verdicts; returns the exit code of scoring.
+
+    Raises UsageError where the folder is a file, and what the jobs raise.
+    """
     from ffpipe.pipeline.extract import extract
     from ffpipe.pipeline.score import score
     from ffpipe.pipeline.train import train
@@ -267,6 +270,8 @@ def run(folder: Path, seed: int, console: Console) -> int:
     began = time.monotonic()
     say = partial(output.say, console=console)
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 - symlinks stay as the user named them
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; give a folder, or a name for a new one")
     workspace = Workspace(folder / "ffpipe-workspace")
     say(HONESTY)
     say(f"1/4 making clips from one photograph in {folder}")

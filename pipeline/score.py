@@ -184,11 +184,11 @@ def score(
     """
     if out is not None:
         tables.check_output(out)
+    found = _collect(paths, config, workspace, out, say)
     directory = choose_run(config.weights, workspace, say, "--weights")
     weights = Weights.load(directory)
     kind = weights.inputs(config.kind).kind
     accepted = weights.accepts(kind, config.accept_crops)
-    found = _collect(paths, config, workspace, out, say)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
     if config.compile:

@@ -1,7 +1,8 @@
-r"""Result tables as files: Parquet, CSV, JSON or JSON lines by suffix, whole or not at all, with their provenance.
+r"""Result tables as files: Parquet, CSV, JSON, JSON lines or HTML by suffix, whole or not at all, with provenance.
 
 Where the provenance is: in Parquet the schema metadata `ffpipe.provenance` (JSON), in JSON the object
-`provenance` beside `rows`; a CSV or JSON lines file has `<name>.provenance.json` beside it.
+`provenance` beside `rows`, in HTML its last block; a CSV or JSON lines file has `<name>.provenance.json` beside it.
+Only a report is a page; the tables beside it are Parquet then.
 
 Bytes (a path as the file system has it) are bytes in Parquet. In text they are printable ASCII with `\\` for a
 backslash and `\xNN` for every other byte; a first character that a spreadsheet would take for a formula is
@@ -28,6 +29,7 @@ from ffpipe.manifests.shards import write_atomic
 
 PROVENANCE_KEY = b"ffpipe.provenance"
 
+_PAGE = ".html"
 #: What spreadsheets take for the start of a formula, ASCII and full width.
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 _JSON_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
@@ -46,8 +48,9 @@ def check_output(path: Path) -> None:
 
 
 def companion(path: Path, table: str) -> Path:
-    """Where a report's other table goes: `report.csv` has `report.tracks.csv` beside it."""
-    return path.with_name(f"{path.stem}.{table}{path.suffix}")
+    """Where a report's other table goes: `report.csv` has `report.tracks.csv` beside it, a page Parquet."""
+    suffix = ".parquet" if path.suffix.lower() == _PAGE else path.suffix
+    return path.with_name(f"{path.stem}.{table}{suffix}")
 
 
 def output_files(path: Path, companions: Sequence[str]) -> list[Path]:
@@ -84,7 +87,7 @@ def write_report(path: Path, tables: Mapping[str, pa.Table]) -> list[Path]:
 def write_table(path: Path, table: pa.Table) -> list[Path]:
     """Write one table in the format of its suffix, the old file whole until the new one is.
 
-    Returns the files written. Raises UsageError for the suffix, StorageError.
+    Returns the files written. Raises UsageError for the suffix (also for a page of what is no report), StorageError.
     """
     check_output(path)
     suffix = path.suffix.lower()
@@ -163,6 +166,14 @@ def _csv(table: pa.Table) -> bytes:
     return sink.getvalue().encode()
 
 
+def _html(table: pa.Table) -> bytes:
+    from ffpipe.pipeline.page.report import report_page
+
+    if "verdict" not in table.column_names:
+        raise UsageError("only a report is written as .html; give .parquet, .csv, .json or .jsonl")
+    return report_page(text_rows(table), provenance_of(table)).encode()
+
+
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
         return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
@@ -174,6 +185,7 @@ _WRITERS: dict[str, Callable[[pa.Table], bytes]] = {
     ".csv": _csv,
     ".json": _json,
     ".jsonl": _json_lines,
+    _PAGE: _html,
 }
 _WITHOUT_ROOM = (".csv", ".jsonl")
 
@@ -185,6 +197,10 @@ def read_provenance(path: Path) -> dict[str, Any]:
             return dict(json.loads(pq.read_schema(path).metadata[PROVENANCE_KEY]))
         if path.suffix.lower() == ".json":
             return dict(json.loads(path.read_bytes())["provenance"])
+        if path.suffix.lower() == _PAGE:
+            from ffpipe.pipeline.page.report import provenance_in
+
+            return provenance_in(path.read_text(encoding="utf-8"))
         return dict(json.loads(_beside(path).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{path}: no provenance found in it: {error}") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ffpipe.manifests.errors import ConfigMismatch, StorageError, UsageError
+from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.shards import ShardGroup, write_atomic
 
 DEFAULT_WORKSPACE = "ffpipe-workspace"
@@ -25,12 +26,17 @@ class Workspace:
 
     @classmethod
     def find(cls, given: Path | None = None) -> Workspace:
-        """`given`, else $FFPIPE_WORKSPACE, else ./ffpipe-workspace."""
-        return cls(Path(given or os.environ.get("FFPIPE_WORKSPACE") or DEFAULT_WORKSPACE).absolute())
+        """`given`, else $FFPIPE_WORKSPACE, else ./ffpipe-workspace. Raises UsageError where that is no folder."""
+        root = _place(given)
+        if root.exists() and not root.is_dir():
+            raise UsageError(
+                f"workspace {display_path(root)}: is a file; give a folder, or a name for a new one"
+            )
+        return cls(root)
 
     def words(self) -> list[str]:
         """What a command needs to find this workspace from where the user is."""
-        return [] if self == Workspace.find() else ["--workspace", str(self.root)]
+        return [] if self.root == _place(None) else ["--workspace", str(self.root)]
 
     def dataset(self, name: str) -> ShardGroup:
         """The shards of a dataset: media (the lead) and faces."""
@@ -75,6 +81,10 @@ class Workspace:
                 "train one with `ffpipe train --model sfcl-hcmf`, or give --weights DIR"
             )
         return models[-1]
+
+
+def _place(given: Path | None) -> Path:
+    return Path(given or os.environ.get("FFPIPE_WORKSPACE") or DEFAULT_WORKSPACE).absolute()
 
 
 def checked_name(name: str) -> str:

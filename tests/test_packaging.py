@@ -26,7 +26,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def modules() -> set[str]:
-    return {f"ffpipe/{p.relative_to(ROOT)}" for room in ROOMS for p in (ROOT / room).rglob("*.py")}
+    """Every file of the rooms: modules, and the template and style of a page."""
+    return {
+        f"ffpipe/{p.relative_to(ROOT)}"
+        for room in ROOMS
+        for kind in ("py", "jinja", "css")
+        for p in (ROOT / room).rglob(f"*.{kind}")
+    }
 
 
 def test_the_wheel_holds_every_module_below_ffpipe_and_nothing_else(built: Path) -> None:

@@ -22,6 +22,10 @@ _SET = typer.Option(
 )
 
 
+#: What help calls a number.
+_NUMBERS: dict[Any, str] = {int: "INTEGER", float: "FLOAT"}
+
+
 def configured(
     config: type[JobConfig], hidden: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -89,14 +93,17 @@ def _alternatives(field: FieldInfo) -> list[Any]:
 
 
 def _option_type(field: FieldInfo) -> Any:
-    """The type that Typer parses; text where pydantic chooses among several; None for tables of keys."""
+    """The type that Typer parses; None for tables of keys.
+
+    Text where pydantic chooses among several, and for numbers: Typer's complaint would not say what was given.
+    """
     members = _alternatives(field)
     origin = get_origin(members[0])
     if origin is dict:
         return None
     if origin is tuple:
         return list
-    if origin is Literal or len(members) > 1:
+    if origin is Literal or len(members) > 1 or members[0] in _NUMBERS:
         return str
     return members[0]
 
@@ -105,4 +112,4 @@ def _metavar(field: FieldInfo) -> str | None:
     members = _alternatives(field)
     choices = [str(c) for m in members if get_origin(m) is Literal for c in get_args(m)]
     numbers = ["N"] if int in members and choices else []
-    return "|".join(numbers + choices) if choices else None
+    return "|".join(numbers + choices) if choices else _NUMBERS.get(members[0])

@@ -27,7 +27,7 @@ def score(
     settings: ScoreConfig,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Report: .parquet, .csv, .json or .jsonl.", metavar="FILE"),
+        typer.Option("--out", "-o", help="Report: .parquet, .csv, .json, .jsonl or .html.", metavar="FILE"),
     ] = None,
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,

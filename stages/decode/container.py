@@ -34,17 +34,10 @@ def open_container(source: Source, limits: Limits) -> InputContainer:
         limits.check_pixels(
             *struct.unpack("<HH", os.pread(source.descriptor, 4, _GIF_SCREEN).ljust(4, b"\0"))
         )
-    options = {
-        "protocol_whitelist": "file",
-        "format_whitelist": source.format,
-        "max_pixels": str(limits.max_pixels),
-        "max_streams": str(limits.max_streams + 1),
-        "threads": "1",
-    }
-    if source.format == "mov":
-        options["enable_drefs"] = "0"
     try:
-        container = av.open(f"file:{source.url}", format=source.format, options=options)
+        container = av.open(
+            f"file:{source.url}", format=source.format, options=_demuxer_options(source, limits)
+        )
     except MemoryError:
         raise
     except (av.FFmpegError, ValueError) as error:
@@ -53,6 +46,36 @@ def open_container(source: Source, limits: Limits) -> InputContainer:
         container.close()
         raise MediaError(Status.UNSUPPORTED, f"read as {container.format.name}, which is not allowed")
     return container
+
+
+def check_unforced(source: Source, limits: Limits) -> None:
+    """That FFmpeg takes a file for what its first bytes say also where nobody forces it to.
+
+    For decoders that cannot be told the format: FFmpeg would weigh a file that begins in two ways by itself, and
+    take a session description between the fields of a header for what it is.
+
+    Raises:
+        MediaError: unsupported.
+        MemoryError: its header asks for more than there is.
+    """
+    try:
+        av.open(f"file:{source.url}", options=_demuxer_options(source, limits)).close()
+    except MemoryError:
+        raise
+    except (av.FFmpegError, ValueError) as error:
+        what = f"left to choose, FFmpeg does not take it for {source.format} ({plain(error)})"
+        raise MediaError(Status.UNSUPPORTED, f"{what}; use the decoder pyav") from error
+
+
+def _demuxer_options(source: Source, limits: Limits) -> dict[str, str]:
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": source.format,
+        "max_pixels": str(limits.max_pixels),
+        "max_streams": str(limits.max_streams + 1),
+        "threads": "1",
+    }
+    return options | {"enable_drefs": "0"} if source.format == "mov" else options
 
 
 def plain(error: BaseException) -> str:

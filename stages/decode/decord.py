@@ -16,9 +16,9 @@ import numpy as np
 
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import Status
+from ffpipe.stages.decode.container import check_unforced
 from ffpipe.stages.decode.contract import Picture, Pixels
 from ffpipe.stages.decode.listed import wanted_pictures
-from ffpipe.stages.decode.timeline import Timeline
 from ffpipe.stages.decode.video import Video
 
 decord.logging.set_level(decord.logging.QUIET)
@@ -56,6 +56,7 @@ class DecordBackend:
         """
         timeline, wanted = video.need_timeline(), wanted_pictures(video)
         _check_countable(video.source.format, timeline)
+        check_unforced(video.source, video.limits)
         rotation = video.turn()
         try:
             reader = decord.VideoReader(video.source.url, ctx=decord.cpu(0), num_threads=1)
@@ -66,12 +67,6 @@ class DecordBackend:
         except (decord.DECORDError, RuntimeError, IndexError) as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise MediaError(Status.UNREADABLE, f"decord: {first.rpartition('] ')[2]}") from error
-
-
-def _check_countable(name: str, timeline: Timeline) -> None:
-    if name in _MISCOUNTED or timeline.leading:
-        what = "open groups of pictures" if timeline.leading else f"{name} files"
-        raise MediaError(Status.UNSUPPORTED, f"decord returns wrong frames of {what}; use the decoder pyav")
 
 
 def _check_count(counted: int, packets: int) -> None:

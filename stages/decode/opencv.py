@@ -115,12 +115,12 @@ def _nearest(timeline: Timeline, seconds: float) -> int:
 @contextmanager
 def _capture(video: Video) -> Iterator[cv2.VideoCapture]:
     before = os.environ.get(_OPTIONS_VARIABLE)
-    allowed = {
+    options = {
         "protocol_whitelist": "file",
         "format_whitelist": video.source.format,
         "max_pixels": video.limits.max_pixels,
     }
-    os.environ[_OPTIONS_VARIABLE] = "|".join(f"{name};{value}" for name, value in allowed.items())
+    os.environ[_OPTIONS_VARIABLE] = "|".join(f"{name};{value}" for name, value in options.items())
     try:
         capture = cv2.VideoCapture(video.source.url, cv2.CAP_FFMPEG, _PARAMETERS)
     finally:

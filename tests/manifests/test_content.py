@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+
+import pytest
 
 from ffpipe.manifests.content import sequence_hash, sha256_file
 
@@ -10,6 +13,16 @@ from ffpipe.manifests.content import sequence_hash, sha256_file
 def test_a_file_s_hash_is_that_of_its_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"content" * 300_000)
     assert sha256_file(tmp_path / "x") == hashlib.sha256(b"content" * 300_000).hexdigest()
+
+
+def test_what_is_no_regular_file_is_refused_and_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "endless", "."):
+        with pytest.raises(OSError, match="not a regular file"):
+            sha256_file(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        sha256_file(tmp_path / "absent")
 
 
 def test_the_sequence_hash_is_what_is_documented():

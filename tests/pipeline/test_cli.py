@@ -53,41 +53,6 @@ def test_stars_of_a_glob_stand_in_the_help(capsys: pytest.CaptureFixture[str]) -
     assert "'train/*/horse'" in run(capsys, "extract", "--help")[1]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["extract", "nowhere"], "nowhere: no such file or folder"),
-        (["extract", ".", "--frames", "0"], "--frames '0'"),
-        (["extract", ".", "--dataset", "nope"], "no dataset layout is called 'nope'"),
-        (["extract", ".", "--set", "x=1"], "unknown key 'x'; allowed: "),
-        (["train"], "--model"),
-        (["train", "--model", "nope"], "--model nope: there are "),
-        (["score", "x.mp4"], "ffpipe train --model sfcl-hcmf"),
-        (["score", "x.mp4", "--out", "report.docx"], ".parquet"),
-        (["models", "nope"], "known are: "),
-        (["purge", "nope", "--yes"], "called 'nope'"),
-        (["reproduce", "nope"], "'nope'; there are sfcl-hcmf, sffb-kd, faclue, fssnet"),
-        (["frobnicate"], "No such command"),
-        (["extract", ".", "--frames", "4", "--every", "2"], "give --frames or --every, not both"),
-        (["extract", "nowhere", "--debug"], "nowhere: no such file or folder"),
-    ],
-)
-def test_usage_errors_say_what_was_given_and_what_is_allowed(
-    arguments: list[str],
-    words: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FFPIPE_WORKSPACE", str(tmp_path / "ws"))
-    code, out, err = run(capsys, *arguments)
-    assert code == 2
-    assert words in " ".join(err.split())
-    assert ("Traceback" in err) == ("--debug" in arguments)
-    assert out == ""
-
-
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_models_and_datasets_list_what_is_registered(
     columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

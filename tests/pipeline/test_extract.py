@@ -305,17 +305,6 @@ def test_what_cannot_be_opened_is_a_row(tree: Path, tmp_path: Path) -> None:
     assert len(media) == 6
 
 
-def test_names_of_any_bytes_survive(tmp_path: Path) -> None:
-    folder = _made(tmp_path / "in")
-    name = os.fsdecode(b"caf\xe9\n[x]<script>.mp4")
-    make_face_clip(folder / "a.mp4", seconds=0.3)
-    (folder / "a.mp4").rename(folder / name)
-    media = table(run(folder, tmp_path / "ws"), "media").iloc[0]
-    assert media["path_bytes"] == os.fsencode(folder / name)
-    assert "\n" not in media["path"]
-    assert media["status"] == "ok"
-
-
 def test_provenance_is_stored_with_the_dataset(extracted: ExtractResult) -> None:
     job = json.loads((extracted.root / "job.json").read_text())
     assert job["configuration"]["frames"] == 4

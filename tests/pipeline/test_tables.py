@@ -126,6 +126,17 @@ def test_report_tables_stand_beside_each_other(tmp_path):
     assert (tmp_path / "a.b.tracks.csv").read_text().startswith("media_id,track_id,")
 
 
+def test_a_page_has_parquet_beside_it_and_its_provenance_in_it(tmp_path):
+    empty = {name: SCHEMAS[name].empty_table() for name in ("tracks", "scores")}
+    files = tables.write_report(tmp_path / "r.html", {"report": report_of(), **empty})
+    assert sorted(file.name for file in files) == ["r.html", "r.scores.parquet", "r.tracks.parquet"]
+    assert tables.read_provenance(tmp_path / "r.html") == PROVENANCE
+    assert set(files) <= set(tables.output_files(tmp_path / "r.html", ["tracks", "scores"]))
+    with pytest.raises(UsageError, match=r"only a report is written as \.html"):
+        tables.write_table(tmp_path / "t.html", SCHEMAS["tracks"].empty_table())
+    assert not (tmp_path / "t.html").exists()
+
+
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])
 def test_numbers_that_are_none_are_null_and_empty_tables_are_tables(tmp_path, suffix):
     path = tmp_path / f"r{suffix}"
@@ -138,7 +149,7 @@ def test_numbers_that_are_none_are_null_and_empty_tables_are_tables(tmp_path, su
 
 def test_wrong_outputs_are_refused_before_any_work(tmp_path):
     for name in ("report.xlsx", "report", "report.parquet.gz"):
-        with pytest.raises(UsageError, match=r"allowed: \.csv, \.json, \.jsonl, \.parquet"):
+        with pytest.raises(UsageError, match=r"allowed: \.csv, \.html, \.json, \.jsonl, \.parquet"):
             tables.check_output(tmp_path / name)
     with pytest.raises(UsageError, match="does not exist"):
         tables.check_output(tmp_path / "nowhere" / "report.csv")

@@ -226,47 +226,6 @@ def test_the_child_ignores_the_current_folder(
         assert len(list(opened.open("here.mp4", FEW))) == 4
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        b"\xff\xfe.mp4",
-        b"%03d.mp4",
-        b"http:x",
-        b"concat:a|b",
-        b"-i.mp4",
-        b"a\nb.mp4",
-        b"[x].mp4",
-        b"x" * 251 + b".mp4",
-    ],
-)
-@pytest.mark.parametrize("decoder", ["pyav", "opencv"])
-def test_any_file_name_is_only_a_name(
-    tmp_path: Path, healthy: dict[str, Clip], name: bytes, decoder: str
-) -> None:
-    path = tmp_path / os.fsdecode(name)
-    path.write_bytes(healthy["plain"].path.read_bytes())
-    with DecodeSandbox(decoder) as opened:
-        assert len(list(opened.open(os.fsencode(path), FEW))) == 4
-
-
-@pytest.mark.parametrize("name", ["list.mp4", "list.m3u8", "list.bin", "list.mpd", "list.sdp"])
-@pytest.mark.parametrize(
-    "text",
-    [
-        "ffconcat version 1.0\nfile canary.mp4\n",
-        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\ncanary.mp4\n#EXT-X-ENDLIST\n",
-        '<?xml version="1.0"?><MPD><BaseURL>canary.mp4</BaseURL></MPD>',
-        "v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n",
-    ],
-)
-def test_playlists_are_refused_and_the_canary_stays_silent(
-    sandbox: DecodeSandbox, tmp_path: Path, name: str, text: str
-) -> None:
-    make_clip(tmp_path / "canary.mp4", frames=2)
-    (tmp_path / name).write_text(text)
-    assert status_of(lambda: list(sandbox.open(tmp_path / name, FEW))) == "unsupported"
-
-
 def test_protection_is_described_for_people() -> None:
     line = active_protection().describe()
     assert line.startswith("killed with its parent; ")
