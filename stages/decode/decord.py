@@ -55,7 +55,11 @@ class DecordBackend:
                 where it would return other frames.
         """
         timeline, wanted = video.need_timeline(), wanted_pictures(video)
-        _check_countable(video.source.format, timeline)
+        if video.source.format in _MISCOUNTED or timeline.leading:
+            what = "open groups of pictures" if timeline.leading else f"{video.source.format} files"
+            raise MediaError(
+                Status.UNSUPPORTED, f"decord returns wrong frames of {what}; use the decoder pyav"
+            )
         check_unforced(video.source, video.limits)
         rotation = video.turn()
         try:
