@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import IntegrityError, LockedError, StorageError
+from ffpipe.manifests.parquet import read_batches
 from ffpipe.manifests.schemas import SCHEMAS, check_file, completed
 
 #: Rows that are read together, and the bytes they should not exceed: whole pictures are far larger than face crops.
@@ -282,20 +283,14 @@ class ShardGroup:
         path = self.root / table / self._part(record, table).file
         check_file(path, table)
         schema = pa.schema([f for f in SCHEMAS[table] if columns is None or f.name in columns])
-        try:
-            return pa.Table.from_batches(_batches_of(path, table, schema.names, 65536), schema)
-        except (OSError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path}: cannot be read: {error}") from error
+        return pa.Table.from_batches(_batches_of(path, table, schema.names, 65536), schema)
 
 
 def _batches_of(path: Path, table: str, columns: Sequence[str] | None, rows: int) -> Iterator[pa.RecordBatch]:
     """Rows of a part, `rows` at a time, with nulls in columns that its table got later."""
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        there = set(file.schema_arrow.names)
-        wanted = None if columns is None else [name for name in columns if name in there]
-        for batch in file.iter_batches(batch_size=rows, columns=wanted):
-            whole = completed(batch, table)
-            yield whole if columns is None else whole.select(list(columns))
+    for batch in read_batches(path, columns, rows):
+        whole = completed(batch, table)
+        yield whole if columns is None else whole.select(list(columns))
 
 
 class RunLock:

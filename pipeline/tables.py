@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ffpipe.manifests.errors import StorageError, UsageError
+from ffpipe.manifests.parquet import read_schema
 from ffpipe.manifests.shards import write_atomic
 
 PROVENANCE_KEY = b"ffpipe.provenance"
@@ -182,7 +183,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """The provenance of a table that `write_table` wrote. Raises StorageError where there is none."""
     try:
         if path.suffix.lower() == ".parquet":
-            return dict(json.loads(pq.read_schema(path).metadata[PROVENANCE_KEY]))
+            return dict(json.loads((read_schema(path).metadata or {})[PROVENANCE_KEY]))
         if path.suffix.lower() == ".json":
             return dict(json.loads(path.read_bytes())["provenance"])
         return dict(json.loads(_beside(path).read_bytes()))
