@@ -58,7 +58,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pa.Table:
         missing = sorted(set(columns) - set(file.schema_arrow.names))
         if missing:
             raise IntegrityError(f"{path}: has no column {', '.join(missing)}")
-        return _without_pandas(file.read(columns=list(columns)))
+        return _sound(file.read(columns=list(columns)))
 
 
 def read_batches(path: Path, columns: Sequence[str] | None, rows: int) -> Iterator[pa.RecordBatch]:
@@ -67,11 +67,12 @@ def read_batches(path: Path, columns: Sequence[str] | None, rows: int) -> Iterat
         there = set(file.schema_arrow.names)
         wanted = None if columns is None else [name for name in columns if name in there]
         for batch in file.iter_batches(batch_size=rows, columns=wanted):
-            yield _without_pandas(batch)
+            yield _sound(batch)
 
 
-def _without_pandas(rows: Rows) -> Rows:
-    """The same without pandas' own notes, which would be followed where the rows become a data frame."""
+def _sound(rows: Rows) -> Rows:
+    """The same, its text checked to be text, without pandas' notes: they name types that a data frame would make."""
+    rows.validate(full=True)
     kept = {key: value for key, value in (rows.schema.metadata or {}).items() if key != _PANDAS_KEY}
     return rows.replace_schema_metadata(kept)
 

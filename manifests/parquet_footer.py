@@ -10,6 +10,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ffpipe.manifests.thrift import Struct, ThriftFault, ThriftReader
 
@@ -103,9 +104,9 @@ def _footer(stored: Struct, end: int) -> Footer:
     if rows != stored[3] or rows > MAX_ROWS:
         what = f"at most {MAX_ROWS} are read" if rows == stored[3] else f"its row groups have {rows}"
         raise ParquetFault(f"says that it has {stored[3]} rows; {what}")
-    total = sum(piece.bytes for _, pieces in groups for piece in pieces)
-    if total > end:
-        raise ParquetFault(f"its columns take {total} bytes in a file of {end}: they overlap")
+    places = sorted((piece.start, piece.bytes) for _, pieces in groups for piece in pieces if piece.bytes)
+    if any(start + size > after for (start, size), (after, _) in pairwise(places)):
+        raise ParquetFault("two of its columns lie in the same bytes")
     return Footer(schema.columns, groups)
 
 
