@@ -14,8 +14,8 @@ from itertools import pairwise
 
 from ffpipe.manifests.thrift import Struct, ThriftFault, ThriftReader
 
-#: Largest footer, in bytes, and most values in it: 100 columns in 300 row groups have about a million.
-MAX_FOOTER, _MAX_VALUES = 4 << 20, 1_000_000
+#: Largest footer, in bytes, and most values in it: 20 columns in 500 row groups have about 400,000.
+MAX_FOOTER, _MAX_VALUES = 4 << 20, 500_000
 #: Most rows in a file.
 MAX_ROWS = 100_000_000
 #: Most columns, and groups of columns inside each other, the root counted. The deepest of ours is a list: 3.

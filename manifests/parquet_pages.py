@@ -73,7 +73,9 @@ def _piece_bytes(descriptor: int, piece: Piece) -> int:
             counted += page.values
             indexed += page.values if page.encoding in _INDICES else 0
     if counted != piece.values:
-        raise ParquetFault(f"the pages of a column hold {counted} values, {piece.values} are said to be there")
+        raise ParquetFault(
+            f"the pages of a column hold {counted} values, {piece.values} are said to be there"
+        )
     if piece.column.width is not None:
         return max(unpacked, piece.values * piece.column.width)
     return unpacked + _OFFSET * piece.values + _repeated_bytes(descriptor, piece, dictionary, indexed)

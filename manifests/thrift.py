@@ -37,13 +37,16 @@ class ThriftReader:
             kind = head & 15
             if number in found:
                 raise ThriftFault(f"field {number} twice")
+            self._count(depth)
             found[number] = kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind, depth)
         return found
 
-    def _value(self, kind: int, depth: int) -> Any:
+    def _count(self, depth: int) -> None:
         self._left -= 1
         if self._left < 0 or depth > _MAX_DEPTH:
             raise ThriftFault("too many values" if self._left < 0 else "nested too deeply")
+
+    def _value(self, kind: int, depth: int) -> Any:
         if kind in _INTEGERS:
             return self._integer()
         if kind == _BINARY:
@@ -63,6 +66,7 @@ class ThriftReader:
         count = head >> 4 if head >> 4 < 15 else self._varint()
         if count > min(self._left, len(self._data) - self.position):
             raise ThriftFault(f"a list of {count} values in {len(self._data)} bytes")
+        self._left -= count
         return [self._value(head & 15, depth) for _ in range(count)]
 
     def _integer(self) -> int:

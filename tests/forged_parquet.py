@@ -29,9 +29,7 @@ class Node(dict[int, tuple[int, Any]]):
         self[number] = (kind if kind is not None else self[number][0], value)
 
 
-def forged(
-    table: pa.Table, change: Callable[[Node], object] = lambda footer: None, **options: Any
-) -> bytes:
+def forged(table: pa.Table, change: Callable[[Node], object] = lambda footer: None, **options: Any) -> bytes:
     """The table as a Parquet file with a changed footer; options are those of `pq.write_table`."""
     sink = io.BytesIO()
     pq.write_table(table, sink, **options)
@@ -146,7 +144,9 @@ def _encoded(kind: int, value: Any) -> bytes:
         return bytes([0xF0 | inner]) + _varint(len(items)) + b"".join(_encoded(inner, item) for item in items)
     if kind == BINARY:
         return _varint(len(value)) + value
-    return bytes([value]) if kind in (TRUE, FALSE, 3) else _varint(2 * value if value >= 0 else -2 * value - 1)
+    return (
+        bytes([value]) if kind in (TRUE, FALSE, 3) else _varint(2 * value if value >= 0 else -2 * value - 1)
+    )
 
 
 def _varint(number: int) -> bytes:

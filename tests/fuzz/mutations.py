@@ -1,4 +1,4 @@
-"""Mutants of sound files, each told by its seed's name and a number alone: `mutant("mp4", 17)` is always the same bytes.
+"""Mutants of sound files, told by a seed's name and a number alone: `mutant("mp4", 17)` is always the same bytes.
 
 A test that fails prints both; write_bytes(mutant(name, number)) puts the file before whatever should be looked into.
 """
@@ -28,10 +28,12 @@ def mutated(content: bytes, text: str, others: Callable[[random.Random], bytes] 
     """One to three mutations of any content, drawn from the text alone; splices take from `others`, else a seed."""
     rng = random.Random(text)
     donor = others or (lambda rng: seed(rng.choice(sorted(SEEDS))))
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+    changed, left = content, rng.choice((1, 1, 1, 2, 3))
+    while left > 0 or changed == content:
         change = rng.choice(_MUTATIONS)
-        content = _splice(rng, content, donor(rng)) if change is None else change(rng, content)
-    return content
+        changed = _splice(rng, changed, donor(rng)) if change is None else change(rng, changed)
+        left -= 1
+    return changed
 
 
 def rotation(count: int, names: tuple[str, ...] = tuple(SEEDS)) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""The sound files that are mutated: small, of every kind that the gate knows well, and equal however often they are made."""
+"""The sound files that are mutated: small, of many kinds, and equal however often they are made."""
 
 from __future__ import annotations
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 #: Boxes of an mp4, and chunks of a RIFF file, that hold others.
 _HOLDERS = frozenset(b"moov trak mdia minf stbl dinf edts mvex moof traf udta".split())
 #: The same of Matroska: segment, tracks, entry, video, cluster, block group, cues, point, positions, seek head, seek.
-_MASTERS = frozenset({0x18538067, 0x1654AE6B, 0xAE, 0xE0, 0x1F43B675, 0xA0, 0x1C53BB6B, 0xBB, 0xB7, 0x114D9B74, 0x4DBB})
+_MASTERS = frozenset(
+    {0x18538067, 0x1654AE6B, 0xAE, 0xE0, 0x1F43B675, 0xA0, 0x1C53BB6B, 0xBB, 0xB7, 0x114D9B74, 0x4DBB}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,9 @@ def test_a_missing_column_and_a_missing_file_are_named(tmp_path: Path) -> None:
 def test_text_that_is_none_is_told(tmp_path: Path) -> None:
     """Nothing but reading every value shows it."""
     path = tmp_path / "t.parquet"
-    raw = forged(pa.table({"text": ["word" * 9]}), compression="none", use_dictionary=False, write_statistics=False)
+    raw = forged(
+        pa.table({"text": ["word" * 9]}), compression="none", use_dictionary=False, write_statistics=False
+    )
     path.write_bytes(raw.replace(b"word", b"\xff\xfe\xfd\xfc"))
     with pytest.raises(IntegrityError, match=r"t\.parquet: cannot be read: .*UTF8"):
         list(read_batches(path, None, 100))

@@ -24,7 +24,9 @@ def nested(levels: int) -> Node:
 def test_every_kind_of_value_is_read() -> None:
     inner = Node({20: (I64, -(1 << 62))})
     items = list(range(-10, 30))
-    node = Node({1: (I32, -5), 2: (BINARY, b"x" * 300), 3: (LIST, (I32, items)), 4: (STRUCT, inner), 9: (TRUE, False)})
+    node = Node(
+        {1: (I32, -5), 2: (BINARY, b"x" * 300), 3: (LIST, (I32, items)), 4: (STRUCT, inner), 9: (TRUE, False)}
+    )
     reader = ThriftReader(encode(node) + b"rest", 1000)
     assert reader.struct() == {1: -5, 2: b"x" * 300, 3: items, 4: {20: -(1 << 62)}, 9: False}
     assert reader.position == len(encode(node))
