@@ -24,8 +24,8 @@ _HEADER_BYTES = (1 << 12, 1 << 20)
 #: Most values in a header.
 _MAX_VALUES = 256
 _DATA, _INDEX, _DICTIONARY, _DATA_V2 = 0, 1, 2, 3
-#: Encodings of values by number: PLAIN, dictionary indices (old and new), RLE, bit-packed, delta numbers, delta lengths,
-#: and byte stream split. Left out is DELTA_BYTE_ARRAY: each text repeats the beginning of the one before for nothing.
+#: Encodings of values by number: PLAIN, dictionary indices (old and new), RLE, bit-packed, delta numbers and lengths,
+#: byte stream split. Left out is DELTA_BYTE_ARRAY: each text repeats the beginning of the one before for nothing.
 _INDICES = (2, 8)
 _ENCODINGS = (0, 3, 4, 5, 6, 9, *_INDICES)
 #: Bytes that Arrow needs for each value besides its content: an offset.

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from ffpipe.manifests.errors import IntegrityError
-from ffpipe.manifests.parquet import read_schema
+from ffpipe.manifests.parquet import open_parquet
 from ffpipe.manifests.records import (
     SIDA_LENGTH,
     FaceRecord,
@@ -175,14 +175,16 @@ def completed(batch: pa.RecordBatch, table: str) -> pa.RecordBatch:
     return batch
 
 
-def check_file(path: Path, table: str) -> None:
-    """Check a shard's schema before any row is read.
+def check_file(path: Path, table: str) -> int:
+    """Check a shard's schema before any row is read; its number of rows, as it says itself.
 
     Raises IntegrityError when the file does not pass the gate (`parquet`: extension types, damage, bombs), was written
     by a newer version of ffpipe, or does not have exactly the columns of `table`, where the last ones, those that
     were ADDED, may be absent.
     """
-    _check_schema(path, read_schema(path), table)
+    with open_parquet(path) as file:
+        _check_schema(path, file.schema_arrow, table)
+        return int(file.metadata.num_rows)
 
 
 def _check_schema(path: Path, schema: pa.Schema, table: str) -> None:

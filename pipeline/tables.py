@@ -187,5 +187,5 @@ def read_provenance(path: Path) -> dict[str, Any]:
         if path.suffix.lower() == ".json":
             return dict(json.loads(path.read_bytes())["provenance"])
         return dict(json.loads(_beside(path).read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StorageError(f"{path}: no provenance found in it: {error}") from error

@@ -1,4 +1,4 @@
-"""Parquet files with any footer and any page header, for the tests: written by pyarrow, taken apart, changed, put together."""
+"""Parquet files with any footer and page header, for the tests: written by pyarrow, taken apart, and changed."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.parquet import read_table
 from ffpipe.manifests.records import Label
+from ffpipe.manifests.sealed import read_sealed
 from ffpipe.manifests.split_files import read_split_file
 from ffpipe.models import checkpoint
 from ffpipe.pipeline.config import EvaluateConfig
@@ -106,10 +106,10 @@ def load_finished(directory: Path) -> Finished:
     """The evaluation in a folder. Raises StorageError where it is none, or not finished."""
     path = directory / RESULT
     try:
-        facts = json.loads(path.read_bytes())
+        facts = read_sealed(path)
         run = Path(facts["run"])
         return Finished(f"{run.parent.name}/{run.name}", directory, facts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (StorageError, KeyError, TypeError) as error:
         raise StorageError(f"{path}: no finished evaluation: {error}") from error
 
 

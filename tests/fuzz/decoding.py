@@ -7,9 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuzz.mutations import mutant
-from fuzz.seeds import seed
-
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.pictures import list_tar
 from ffpipe.manifests.records import FAILED_STATUSES
@@ -17,6 +14,8 @@ from ffpipe.stages.decode import Limits
 from ffpipe.stages.decode.decoding import Medium
 from ffpipe.stages.decode.sandbox import DecodeSandbox
 from ffpipe.stages.sampling import Sampling
+from fuzz.mutations import mutant
+from fuzz.seeds import seed
 
 #: Seconds that one mutant may take; the sound files take hundredths of one.
 LIMITS = Limits(wall_seconds=5, cpu_seconds=5, seconds_per_second=0.1)

@@ -10,12 +10,12 @@ import random
 from pathlib import Path
 
 import pytest
-from fuzz.decoding import LIMITS, endings, sound
-from fuzz.mutations import mutant, rotation
-from fuzz.seeds import SEEDS, seed
 
 from ffpipe.stages.decode import list_decoders
 from ffpipe.stages.decode.sandbox import DecodeSandbox
+from fuzz.decoding import LIMITS, endings, sound
+from fuzz.mutations import mutant, rotation
+from fuzz.seeds import SEEDS, seed
 
 QUICK, THOROUGH = 60, 500
 
