@@ -2,8 +2,8 @@
 
     FUZZ_SECONDS=60 python tests/fuzz/run_target.py [TARGET …]
 
-Each target runs in a process of its own, as long as FUZZ_SECONDS says. An input that a target fails on is written to the
-folder `fuzz-findings/` and told with its name; `--input FILE TARGET` runs the target on it alone, without atheris.
+Each target runs in a process of its own, as long as FUZZ_SECONDS says. An input that a target fails on is written to
+the folder `fuzz-findings/` and told with its name; `--input FILE TARGET` runs the target on it alone, without atheris.
 """
 
 from __future__ import annotations

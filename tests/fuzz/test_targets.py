@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from fuzz.mutations import mutated
 from fuzz.targets import TARGETS
 

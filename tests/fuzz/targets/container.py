@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from fuzz.seeds import SEEDS, seed
-
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import FAILED_STATUSES
 from ffpipe.stages.decode import Limits
 from ffpipe.stages.decode.boxes import has_encrypted_video
 from ffpipe.stages.decode.gate import HEAD_BYTES, open_source, recognise
+from fuzz.seeds import SEEDS, seed
 
 _LIMITS = Limits()
 #: Kinds of media that the gate may name.
-_VIDEOS = set("matroska flv ogg gif asf mpeg mpegvideo mov avi mpegts h264 hevc".split())
+_VIDEOS = set(
+    ["matroska", "flv", "ogg", "gif", "asf", "mpeg", "mpegvideo", "mov", "avi", "mpegts", "h264", "hevc"]
+)
 _IMAGES = {"JPEG", "PNG", "BMP", "TIFF", "WEBP"}
 
 

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable
 
 import av
-from fuzz.seeds import SEEDS, seed
 
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import FAILED_STATUSES
@@ -17,6 +16,7 @@ from ffpipe.stages.decode import Limits
 from ffpipe.stages.decode.gate import open_source
 from ffpipe.stages.decode.video import open_video
 from ffpipe.stages.sampling import Sampling
+from fuzz.seeds import SEEDS, seed
 
 av.logging.set_level(av.logging.PANIC)
 _LIMITS = Limits()

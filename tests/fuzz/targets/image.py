@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 
-from fuzz.seeds import still
-
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import FAILED_STATUSES
 from ffpipe.stages.decode import Limits
 from ffpipe.stages.decode.gate import HEAD_BYTES, recognise
 from ffpipe.stages.decode.image import decode_image
+from fuzz.seeds import still
 
 #: Small, so that a picture of many pixels is refused instead of decoded.
 _LIMITS = Limits(max_pixels=1 << 16)

@@ -6,9 +6,8 @@ import gzip
 import os
 from collections.abc import Iterable
 
-from fuzz.seeds import seed
-
 from ffpipe.manifests.pictures import list_tar
+from fuzz.seeds import seed
 
 
 def seeds() -> Iterable[bytes]:
