@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import FAILED_STATUSES
 from ffpipe.stages.decode import Limits
-from ffpipe.stages.decode.boxes import has_encrypted_video
+from ffpipe.stages.decode.boxes import has_encrypted_video, listed_pictures
 from ffpipe.stages.decode.gate import HEAD_BYTES, open_source, recognise
 from fuzz.seeds import SEEDS, seed
 
@@ -37,6 +37,7 @@ def fuzz_one(data: bytes) -> None:
                 assert source.size == len(data)
                 if source.format == "mov":
                     has_encrypted_video(source.descriptor, source.size)
+                    assert listed_pictures(source.descriptor, source.size) >= 0
         except MediaError as error:
             assert error.status in FAILED_STATUSES
             assert error.reason
