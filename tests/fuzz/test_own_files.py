@@ -33,7 +33,7 @@ from ffpipe.pipeline.workspace import bind_job
 from ffpipe.stages.crop import CropSettings
 from fuzz.mutations import mutated
 
-QUICK, THOROUGH = 25, 500
+QUICK, THOROUGH = 20, 200
 REPORT = pa.table({"path": [f"{k}.mp4" for k in range(40)], "score": [k / 40 for k in range(40)]})
 ORIGIN = {"id": "p1", "tool": "ffpipe", "seeds": {"seed": 7}}
 

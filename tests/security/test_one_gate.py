@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import ffpipe
@@ -43,6 +44,10 @@ NAMES = {
 }
 
 
+#: A module without any of these words names nothing of the above; reading a source takes longer than searching it.
+_WORDS = re.compile(rf"\b({'|'.join([*{module.split('.')[0] for module in READERS}, *NAMES])})\b")
+
+
 def _imports(tree: ast.AST) -> dict[str, str]:
     """Name in a module -> what it stands for."""
     found = {}
@@ -69,6 +74,8 @@ def _dotted(node: ast.expr) -> str | None:
 
 def readers(source: str) -> set[str]:
     """What a module names that reads Parquet, Arrow or Feather."""
+    if not _WORDS.search(source):
+        return set()
     tree = ast.parse(source)
     imported = _imports(tree)
     named = set(imported.values())
