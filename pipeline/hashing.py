@@ -97,7 +97,10 @@ class HashCache:
         """What an action on the file gives; on a damaged one, what it gives on an empty one."""
         try:
             return act()
-        except sqlite3.DatabaseError as error:
+        except (
+            sqlite3.DatabaseError,
+            UnicodeDecodeError,
+        ) as error:  # the latter from a name in a damaged schema
             # An extended code has the kind of error in its lowest byte; text that is none has no code at all.
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _OF_THE_SYSTEM:
                 raise

@@ -17,9 +17,11 @@ def test_facts_come_back_and_a_changed_one_is_told(tmp_path: Path) -> None:
     path = tmp_path / "facts.json"
     path.write_bytes(sealed(FACTS, indent=1))
     assert read_sealed(path) == FACTS
-    path.write_bytes(path.read_bytes().replace(b'"rows": 8', b'"rows": 0'))
-    with pytest.raises(IntegrityError, match=r"facts\.json: damaged: its content does not match"):
-        read_sealed(path)
+    whole = path.read_bytes()
+    for before, after in ((b'"rows": 8', b'"rows": 0'), (SEAL.encode(), b"content_shi256")):
+        path.write_bytes(whole.replace(before, after))
+        with pytest.raises(IntegrityError, match=r"facts\.json: damaged: its content does not match"):
+            read_sealed(path)
 
 
 def test_a_file_without_a_hash_is_of_an_earlier_version(tmp_path: Path) -> None:
