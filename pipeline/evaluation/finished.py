@@ -108,6 +108,8 @@ def load_finished(directory: Path) -> Finished:
     try:
         facts = read_sealed(path)
         run = Path(facts["run"])
+        if missing := sorted({"data_digest", "rows", "provenance"} - facts.keys()):
+            raise KeyError(", ".join(missing))
         return Finished(f"{run.parent.name}/{run.name}", directory, facts)
     except (StorageError, KeyError, TypeError) as error:
         raise StorageError(f"{path}: no finished evaluation: {error}") from error
