@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-all lint format benchmarks clean
+.PHONY: setup demo test test-all fuzz lint format benchmarks clean
 
 setup: $(VENV)/.ready
 
@@ -29,6 +29,11 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest
 
+# A minute for each target of tests/fuzz/targets; FUZZ_SECONDS=600 for ten. Findings go to ./fuzz-findings.
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python tests/fuzz/run_target.py
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -37,4 +42,4 @@ benchmarks: setup
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info ffpipe-demo
+	rm -rf $(VENV) build dist src/*.egg-info ffpipe-demo fuzz-findings

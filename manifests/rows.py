@@ -8,13 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.inputs import display_path
+from ffpipe.manifests.parquet import read_batches, read_schema
 from ffpipe.manifests.records import Label, Split
-from ffpipe.manifests.schemas import refuse_extensions
 
 T = TypeVar("T")
 
@@ -36,14 +33,14 @@ def columns_of(path: Path) -> frozenset[str]:
     """The columns that a CSV or Parquet file names; none where it is neither, or cannot be read.
 
     Raises:
-        IntegrityError: a `.parquet` file is none, or declares Arrow extension types, which may run code.
+        IntegrityError: a `.parquet` file does not pass the gate (`parquet`), or cannot be read.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         return frozenset()
     try:
         return frozenset(reader[0](path))
-    except (OSError, csv.Error, pa.ArrowException):
+    except (OSError, csv.Error):
         return frozenset()
 
 
@@ -52,17 +49,16 @@ def read_rows(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, dict[s
 
     Raises:
         UsageError: the suffix is neither .csv nor .parquet, or the file cannot be read.
-        IntegrityError: a `.parquet` file is none, or declares Arrow extension types, which may run code.
+        IntegrityError: a `.parquet` file does not pass the gate (`parquet`), or cannot be read.
     """
     shown = display_path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise UsageError(f"{shown}: a table ends with {' or '.join(_READERS)}, not {path.suffix!r}")
-    name, rows = ("CSV" if path.suffix.lower() == ".csv" else "Parquet"), reader[1]
     try:
-        yield from rows(path, wanted)
-    except (OSError, csv.Error, pa.ArrowException) as error:
-        raise UsageError(f"{shown} cannot be read as {name}: {error}") from error
+        yield from reader[1](path, wanted)
+    except (OSError, csv.Error) as error:
+        raise UsageError(f"{shown} cannot be read: {error}") from error
 
 
 def allowed(table: Mapping[str, T], row: Mapping[str, str], column: str, where: str) -> T:
@@ -94,19 +90,16 @@ def _csv_rows(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, dict[s
 
 
 def _parquet_columns(path: Path) -> list[str]:
-    refuse_extensions(path)
-    return list(pq.read_schema(path).names)
+    return list(read_schema(path).names)
 
 
 def _parquet_rows(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    names = [name for name in _parquet_columns(path) if name in wanted]
     number = 0
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for batch in file.iter_batches(_BATCH, columns=names):
-            for row in batch.to_pylist():
-                number += 1
-                where = f"{display_path(path)}, row {number}"
-                yield where, {name: _text(value, f"{where}: {name}") for name, value in row.items()}
+    for batch in read_batches(path, sorted(wanted), _BATCH):
+        for row in batch.to_pylist():
+            number += 1
+            where = f"{display_path(path)}, row {number}"
+            yield where, {name: _text(value, f"{where}: {name}") for name, value in row.items()}
 
 
 def _text(value: Any, what: str) -> str:

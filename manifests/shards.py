@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,9 @@ import pyarrow.parquet as pq
 
 from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import IntegrityError, LockedError, StorageError
+from ffpipe.manifests.parquet import read_batches
 from ffpipe.manifests.schemas import SCHEMAS, check_file, completed
+from ffpipe.manifests.sealed import read_sealed, sealed
 
 #: Rows that are read together, and the bytes they should not exceed: whole pictures are far larger than face crops.
 _ROW_GROUP, _ROW_GROUP_BYTES = 256, 128 << 20
@@ -46,11 +47,22 @@ class Commit:
     inputs: list[dict[str, Any]] = field(default_factory=list)
     companions: dict[str, Part] = field(default_factory=dict)
 
-    def to_json(self) -> str:
-        """The commit as stored; keys `file`, `bytes`, `sha256`, `rows`, `inputs` and `companions`."""
+    def to_json(self) -> bytes:
+        """The commit as stored; keys `file`, `bytes`, `sha256`, `rows`, `inputs` and `companions`, and its own hash."""
         lead = {name: getattr(self.part, name) for name in Part.__slots__}
         others = {t: {name: getattr(p, name) for name in Part.__slots__} for t, p in self.companions.items()}
-        return json.dumps({**lead, "inputs": self.inputs, "companions": others}, sort_keys=True)
+        return sealed({**lead, "inputs": self.inputs, "companions": others})
+
+
+def _as_part(stored: Mapping[str, Any]) -> Part:
+    """Raises KeyError or ValueError where a commit does not tell of a part in its own folder."""
+    part = Part(**{name: stored[name] for name in Part.__slots__})
+    kinds = (str, int, str, int)
+    if not all(type(stored[name]) is kind for name, kind in zip(Part.__slots__, kinds, strict=True)):
+        raise ValueError("a field of another type")
+    if "/" in part.file or part.rows < 0:
+        raise ValueError("a part in another folder, or of a negative number of rows")
+    return part
 
 
 def chunk_id(inputs: Sequence[str]) -> str:
@@ -154,10 +166,10 @@ class ShardGroup:
         _sync_folder(folder)
         return part
 
-    def _link(self, table: str, chunk: str, name: str, content: str) -> bool:
+    def _link(self, table: str, chunk: str, name: str, content: bytes) -> bool:
         folder = self.root / table
         temporary = folder / "_tmp" / f"{name}.json"
-        _write_synced(temporary, content.encode())
+        _write_synced(temporary, content)
         try:
             os.link(temporary, folder / "_commits" / f"{chunk}.json")
         except FileExistsError:
@@ -194,16 +206,13 @@ class ShardGroup:
 
     def _read_commit(self, path: Path) -> Commit:
         try:
-            stored = json.loads(path.read_bytes())
-            part = Part(**{name: stored[name] for name in Part.__slots__})
-            others = {t: Part(**{n: p[n] for n in Part.__slots__}) for t, p in stored["companions"].items()}
-            return Commit(path.stem, part, stored["inputs"], others)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            stored = read_sealed(path)
+            others = {table: _as_part(part) for table, part in stored["companions"].items()}
+            return Commit(path.stem, _as_part(stored), stored["inputs"], others)
+        except (ValueError, KeyError, TypeError, AttributeError, IntegrityError) as error:
             raise IntegrityError(
                 f"{path}: damaged commit ({type(error).__name__}); restore or delete it"
             ) from error
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
 
     def revoke(self, chunk: str) -> None:
         """Take a commit back, so that its inputs are planned again; the caller holds the lock and sweeps after."""
@@ -254,7 +263,9 @@ class ShardGroup:
             raise IntegrityError(
                 f"{path}: content differs from its commit ({size} bytes, {part.bytes} committed)"
             )
-        check_file(path, table)
+        rows = check_file(path, table)
+        if rows != part.rows:
+            raise IntegrityError(f"{path}: has {rows} rows, {part.rows} are committed")
         self._verified.add(path.name)
 
     def batches(
@@ -282,20 +293,14 @@ class ShardGroup:
         path = self.root / table / self._part(record, table).file
         check_file(path, table)
         schema = pa.schema([f for f in SCHEMAS[table] if columns is None or f.name in columns])
-        try:
-            return pa.Table.from_batches(_batches_of(path, table, schema.names, 65536), schema)
-        except (OSError, pa.ArrowException) as error:
-            raise IntegrityError(f"{path}: cannot be read: {error}") from error
+        return pa.Table.from_batches(_batches_of(path, table, schema.names, 65536), schema)
 
 
 def _batches_of(path: Path, table: str, columns: Sequence[str] | None, rows: int) -> Iterator[pa.RecordBatch]:
     """Rows of a part, `rows` at a time, with nulls in columns that its table got later."""
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        there = set(file.schema_arrow.names)
-        wanted = None if columns is None else [name for name in columns if name in there]
-        for batch in file.iter_batches(batch_size=rows, columns=wanted):
-            whole = completed(batch, table)
-            yield whole if columns is None else whole.select(list(columns))
+    for batch in read_batches(path, columns, rows):
+        whole = completed(batch, table)
+        yield whole if columns is None else whole.select(list(columns))
 
 
 class RunLock:

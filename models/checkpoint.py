@@ -169,7 +169,7 @@ def _read(path: Path) -> bytes:
 def _parse(data: bytes, file: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{file} holds no JSON object")

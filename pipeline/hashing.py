@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import StorageError
@@ -32,17 +33,32 @@ class Hashed:
     reason: str | None = None
 
 
+#: What is wrong with the disk, the rights or another run, and not with the file's content.
+_OF_THE_SYSTEM = (
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+)
+
+T = TypeVar("T")
+
+
 class HashCache:
-    """Remembered hashes in a SQLite file; a cache, so damage to it is repaired by starting anew."""
+    """Remembered hashes in a SQLite file; a cache, so damage to it is repaired by starting anew.
+
+    SQLite does not see a changed byte in a row: each row carries a hash of itself, and one that does not fit is
+    forgotten, so that no input is ever taken for another.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._prepare()
-        except sqlite3.DatabaseError:
-            path.unlink(missing_ok=True)
-            self._prepare()
+        self._sound(self._prepare)
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=30)
@@ -50,23 +66,51 @@ class HashCache:
     def _prepare(self) -> None:
         with closing(self._connect()) as base, base:
             base.execute(
-                "CREATE TABLE IF NOT EXISTS hashes"
-                " (path BLOB PRIMARY KEY, bytes INT, mtime INT, inode INT, sha256 TEXT)"
+                "CREATE TABLE IF NOT EXISTS sealed_hashes"
+                " (path BLOB PRIMARY KEY, bytes INT, mtime INT, inode INT, sha256 TEXT, seal TEXT)"
             )
 
     def load(self) -> dict[bytes, tuple[int, int, int, str]]:
         """Everything remembered: absolute path to size, modification time in ns, inode and hash."""
+        rows = self._sound(self._rows)
+        return {row[0]: row[1:5] for row in rows if row[5] == _seal(*row[:5])}
+
+    def _rows(self) -> list[Any]:
         with closing(self._connect()) as base:
-            rows = base.execute("SELECT path, bytes, mtime, inode, sha256 FROM hashes")
-            return {path: (size, mtime, inode, digest) for path, size, mtime, inode, digest in rows}
+            return base.execute(
+                "SELECT path, bytes, mtime, inode, sha256, seal FROM sealed_hashes"
+            ).fetchall()
 
     def store(self, rows: Iterable[tuple[bytes, int, int, int, str]]) -> None:
-        """Remember hashes; a full disk costs the cache, not the job."""
+        """Remember hashes. Raises StorageError where the file cannot be written; the hashes themselves are valid."""
+        sealed = [(*row, _seal(*row)) for row in rows]
         try:
-            with closing(self._connect()) as base, base:
-                base.executemany("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", rows)
-        except sqlite3.OperationalError as error:
+            self._sound(lambda: self._insert(sealed))
+        except sqlite3.DatabaseError as error:
             raise StorageError(f"cannot write {self._path}: {error}") from error
+
+    def _insert(self, rows: list[tuple[Any, ...]]) -> None:
+        with closing(self._connect()) as base, base:
+            base.executemany("INSERT OR REPLACE INTO sealed_hashes VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def _sound(self, act: Callable[[], T]) -> T:
+        """What an action on the file gives; on a damaged one, what it gives on an empty one."""
+        try:
+            return act()
+        except (
+            sqlite3.DatabaseError,
+            UnicodeDecodeError,
+        ) as error:  # the latter from a name in a damaged schema
+            # An extended code has the kind of error in its lowest byte; text that is none has no code at all.
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _OF_THE_SYSTEM:
+                raise
+            self._path.unlink(missing_ok=True)
+            self._prepare()
+            return act()
+
+
+def _seal(*row: Any) -> str:
+    return sha256(repr(row).encode()).hexdigest()[:16]
 
 
 def hash_inputs(

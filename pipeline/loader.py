@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ffpipe.manifests.errors import IntegrityError
+from ffpipe.manifests.parquet import open_parquet
 from ffpipe.manifests.records import SIDA_LENGTH
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline.faces import Face, FaceTable
@@ -134,11 +134,8 @@ class ShardFaces:
 
     def _read(self, block: _Block) -> _Loaded:
         self.reads += 1
-        try:
-            with pq.ParquetFile(block.path, page_checksum_verification=True) as file:
-                rows = file.read_row_group(block.row_group, columns=list(_PIXEL_COLUMNS))
-        except (OSError, pa.ArrowException) as error:
-            raise IntegrityError(f"{block.path}: cannot be read: {error}") from error
+        with open_parquet(block.path) as file:
+            rows = file.read_row_group(block.row_group, columns=list(_PIXEL_COLUMNS))
         crops, sida = (rows.column(name).combine_chunks() for name in _PIXEL_COLUMNS)
         vectors = sida.flatten().to_numpy().reshape(-1, SIDA_LENGTH)
         return _Loaded(crops, vectors, rows.nbytes)
@@ -157,7 +154,7 @@ class _Builder:
 
     def add(self, path: Path) -> None:
         """Take in the faces of a shard, row group by row group."""
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with open_parquet(path) as file:
             names = {file.metadata.schema.column(i).path: i for i in range(file.metadata.num_columns)}
             for row_group in range(file.num_row_groups):
                 rows = file.read_row_group(row_group, columns=list(_INDEX_COLUMNS))

@@ -51,9 +51,9 @@ def _reads_crops(workspace: Workspace) -> bool:
         return False
     try:
         stored = json.loads((models[-1] / checkpoint.CONFIG).read_bytes())
-    except (OSError, ValueError) as error:
+        return CropSettings.from_json(stored["crop"]).kind == "crop"
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{models[-1] / checkpoint.CONFIG}: cannot be read: {error}") from error
-    return CropSettings.from_json(stored["crop"]).kind == "crop"
 
 
 def _trainable(name: str, workspace: Workspace, quality: str | None) -> str | None:

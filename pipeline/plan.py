@@ -13,6 +13,7 @@ from typing import Any
 
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.records import Entry, Pictures, Status
+from ffpipe.manifests.sealed import read_sealed, sealed
 from ffpipe.manifests.shards import ShardGroup, chunk_id, write_atomic
 from ffpipe.pipeline.engine import Chunk
 from ffpipe.pipeline.hashing import Hashed
@@ -205,7 +206,7 @@ def plan(group: ShardGroup, items: Sequence[MediumItem], slots: int) -> list[Chu
     ]
     chunks = kept + chunks_for(list(left.values()), slots)
     content = {"chunks": [[item.identity for item in chunk.items] for chunk in chunks]}
-    write_atomic(group.root / "plan.json", json.dumps(content).encode())
+    write_atomic(group.root / "plan.json", sealed(content))
     return chunks
 
 
@@ -225,8 +226,8 @@ def _stored_plan(root: Path) -> list[list[str]]:
     if not path.exists():
         return []
     try:
-        return [list(map(str, chunk)) for chunk in json.loads(path.read_bytes())["chunks"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [list(map(str, chunk)) for chunk in read_sealed(path)["chunks"]]
+    except (StorageError, KeyError, TypeError) as error:
         raise StorageError(f"{path}: damaged; delete it to plan anew ({error})") from error
 
 

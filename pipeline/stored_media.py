@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ffpipe.manifests.errors import StorageError, UsageError
+from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import MediaRecord, Split
 from ffpipe.manifests.schemas import from_table
+from ffpipe.manifests.sealed import read_sealed
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.manifests.split_files import Place, SplitFile, relative_to
 from ffpipe.manifests.splits import leaks
@@ -124,12 +124,7 @@ def parts_of(media: Iterable[MediaRecord]) -> dict[str, Split]:
 
 def stored_job(group: ShardGroup) -> dict[str, Any]:
     """What extraction noted of a dataset: configuration, crop fingerprint, split. Raises StorageError."""
-    path = group.root / "job.json"
-    try:
-        stored: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: cannot be read: {error}") from error
-    return stored
+    return read_sealed(group.root / "job.json")
 
 
 def crop_settings(names: Sequence[str], jobs: Sequence[dict[str, Any]]) -> CropSettings:

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ffpipe.manifests.errors import StorageError, UsageError
+from ffpipe.manifests.parquet import read_schema
 from ffpipe.manifests.shards import write_atomic
 
 PROVENANCE_KEY = b"ffpipe.provenance"
@@ -194,7 +195,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """The provenance of a table that `write_table` wrote. Raises StorageError where there is none."""
     try:
         if path.suffix.lower() == ".parquet":
-            return dict(json.loads(pq.read_schema(path).metadata[PROVENANCE_KEY]))
+            return dict(json.loads((read_schema(path).metadata or {})[PROVENANCE_KEY]))
         if path.suffix.lower() == ".json":
             return dict(json.loads(path.read_bytes())["provenance"])
         if path.suffix.lower() == _PAGE:
@@ -202,5 +203,5 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
             return provenance_in(path.read_text(encoding="utf-8"))
         return dict(json.loads(_beside(path).read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StorageError(f"{path}: no provenance found in it: {error}") from error

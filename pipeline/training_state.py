@@ -77,7 +77,7 @@ def load(folder: Path) -> tuple[Position, dict[str, Tensor], dict[str, Any]] | N
         if stored["hash"] != _digest(json.dumps(body, sort_keys=True)):
             raise ValueError("its content does not match its hash")
         position = Position(**body["position"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(
             f"{path}: damaged training state: {error}; delete the run to start over"
         ) from None

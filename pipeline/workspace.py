@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from typing import Any
 
 from ffpipe.manifests.errors import ConfigMismatch, StorageError, UsageError
 from ffpipe.manifests.inputs import display_path
+from ffpipe.manifests.sealed import read_sealed, sealed
 from ffpipe.manifests.shards import ShardGroup, write_atomic
 
 DEFAULT_WORKSPACE = "ffpipe-workspace"
@@ -109,23 +109,22 @@ def bind_job(root: Path, digest: str, facts: dict[str, Any], overwrite_hint: str
     """Tie a folder of shards to one configuration and return the stored facts.
 
     The first run stores `facts`; later runs of the same configuration get them back unchanged.
-    Raises ConfigMismatch for another configuration, StorageError when the file cannot be read.
+    Raises ConfigMismatch for another configuration, StorageError when the file is damaged or cannot be read.
     """
     path = root / "job.json"
     if not path.exists():
-        write_atomic(path, json.dumps({"digest": digest, **facts}, indent=1, sort_keys=True).encode())
+        write_atomic(path, sealed({"digest": digest, **facts}, indent=1))
         return {"digest": digest, **facts}
-    try:
-        stored: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: damaged: {error}") from error
+    stored = read_sealed(path)
     if stored.get("digest") != digest:
         differs = _differences(stored.get("bound", {}), facts.get("bound", {}))
         raise ConfigMismatch(f"{root} holds results of another configuration ({differs}); {overwrite_hint}")
     return stored
 
 
-def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
+def _differences(stored: Any, wanted: dict[str, Any]) -> str:
+    if not isinstance(stored, dict):
+        return "its job.json does not say which"
     keys = [k for k in sorted({*stored, *wanted}) if stored.get(k) != wanted.get(k)]
     shown = [f"{k}: {stored.get(k)!r} there, {wanted.get(k)!r} now" for k in keys]
     return "; ".join(shown) or "another version of the pipeline"

@@ -74,12 +74,12 @@ class Store:
         for path in sorted((self.state / "copies").glob("*.json")):
             try:
                 record = dict(json.loads(path.read_bytes()))
-                target = self.out / record["copy"]
+                target, size = self.out / record["copy"], int(record["bytes"])
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise StorageError(
                     f"{path}: damaged; delete it and the copy it tells of ({error})"
                 ) from error
-            if target.is_file() and target.stat().st_size == record["bytes"]:
+            if target.is_file() and target.stat().st_size == size:
                 found[target] = record
         return found
 

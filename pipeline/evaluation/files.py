@@ -7,6 +7,7 @@ evaluation.json is written last: a folder that has it is complete.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.records import MediaRecord, TrackRecord
 from ffpipe.manifests.schemas import to_table
+from ffpipe.manifests.sealed import sealed
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import tables
 from ffpipe.pipeline.evaluation.parts import RESULT
@@ -52,7 +54,7 @@ def write_files(
     except OSError as error:
         raise StorageError(f"cannot write to {plots}: {error.strerror or error}") from error
     write_plots(plots, evaluation_plots(result.facts, result.rows, scores.levels[scores.headline]))
-    write_atomic(folder / RESULT, result.to_json().encode())
+    write_atomic(folder / RESULT, sealed(json.loads(result.to_json()), indent=1))
 
 
 def _tracks(scores: Scores) -> pa.Table:

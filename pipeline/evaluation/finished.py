@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ffpipe.manifests.content import sha256_file
-from ffpipe.manifests.errors import IntegrityError, StorageError
+from ffpipe.manifests.errors import StorageError
+from ffpipe.manifests.parquet import read_table
 from ffpipe.manifests.records import Label
-from ffpipe.manifests.schemas import refuse_extensions
+from ffpipe.manifests.sealed import read_sealed
 from ffpipe.manifests.split_files import read_split_file
 from ffpipe.models import checkpoint
 from ffpipe.pipeline.config import EvaluateConfig
@@ -61,7 +59,7 @@ class Finished:
 
     def sets(self) -> dict[str, frozenset[str]]:
         """Method -> the media that it is measured on."""
-        media = _read(self.directory / MEDIA, ["media_id", "label", "method", "subset"])
+        media = read_table(self.directory / MEDIA, ["media_id", "label", "method", "subset"])
         return comparisons(
             _Member(row["media_id"], Label(row["label"]), row["method"], row["subset"])
             for row in media.to_pylist()
@@ -71,16 +69,16 @@ class Finished:
         """One row an item of a level that has a score: index key, and media_id, label, group, score."""
         columns = ["media_id", "label", "group", "score"]
         if level == FRAME:
-            table = _read(self.directory / PICTURES, [*columns, "frame_index", "main"]).to_pandas()
+            table = read_table(self.directory / PICTURES, [*columns, "frame_index", "main"]).to_pandas()
             table = table[table["main"]]
             key = table["media_id"] + "/" + table["frame_index"].astype(str)
         elif level == TRACK:
-            table = _read(self.directory / TRACKS, [*columns, "track_id", "eligible"]).to_pandas()
+            table = read_table(self.directory / TRACKS, [*columns, "track_id", "eligible"]).to_pandas()
             table = table[table["eligible"]]
             key = table["media_id"] + "/" + table["track_id"].astype(str)
         else:
             # A medium of two methods is a row in each.
-            table = _read(self.directory / MEDIA, columns).to_pandas().drop_duplicates("media_id")
+            table = read_table(self.directory / MEDIA, columns).to_pandas().drop_duplicates("media_id")
             table = table[table["score"].notna()]
             key = table["media_id"]
         indexed: pd.DataFrame = table.set_index(key.rename("key"))[columns]
@@ -108,10 +106,12 @@ def load_finished(directory: Path) -> Finished:
     """The evaluation in a folder. Raises StorageError where it is none, or not finished."""
     path = directory / RESULT
     try:
-        facts = json.loads(path.read_bytes())
+        facts = read_sealed(path)
         run = Path(facts["run"])
+        if missing := sorted({"data_digest", "rows", "provenance"} - facts.keys()):
+            raise KeyError(", ".join(missing))
         return Finished(f"{run.parent.name}/{run.name}", directory, facts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (StorageError, KeyError, TypeError) as error:
         raise StorageError(f"{path}: no finished evaluation: {error}") from error
 
 
@@ -137,11 +137,3 @@ def find_finished(run: Path, config: EvaluateConfig, digest: str, *, alike: bool
         ):
             found.append(done)
     return max(found, key=lambda done: str(done.facts["provenance"]["started"]), default=None)
-
-
-def _read(path: Path, columns: list[str]) -> pa.Table:
-    refuse_extensions(path)
-    try:
-        return pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise IntegrityError(f"{path}: cannot be read: {error}") from error

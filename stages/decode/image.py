@@ -89,8 +89,9 @@ def _as_media_errors(name: str) -> Iterator[None]:
     """Pillow reports damage by many kinds of exceptions; each says that the file cannot be read."""
     try:
         yield
+    except UnidentifiedImageError as error:  # its text names the open file, which is another one each time
+        raise MediaError(Status.UNREADABLE, f"{name}: its header is damaged") from error
     except (
-        UnidentifiedImageError,
         OSError,
         SyntaxError,
         ValueError,

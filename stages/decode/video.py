@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import Probe, Status
-from ffpipe.stages.decode.boxes import has_encrypted_video
+from ffpipe.stages.decode.boxes import has_encrypted_video, listed_pictures
 from ffpipe.stages.decode.container import clockwise, open_container, plain, prepared, time_base, video_stream
 from ffpipe.stages.decode.contract import Limits
 from ffpipe.stages.decode.gate import Source
@@ -106,6 +106,10 @@ def open_video(source: Source, sampling: Sampling | None, limits: Limits) -> Vid
     """
     if source.format == "mov" and has_encrypted_video(source.descriptor, source.size):
         raise MediaError(Status.UNSUPPORTED, "encrypted: its video track is protected (CENC)")
+    if source.format == "mov" and (listed := listed_pictures(source.descriptor, source.size)) > source.size:
+        raise MediaError(
+            Status.UNREADABLE, f"its header lists {listed} pictures in a file of {source.size} bytes"
+        )
     container = open_container(source, limits)
     try:
         stream = video_stream(container, source, limits)

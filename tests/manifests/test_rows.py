@@ -46,7 +46,7 @@ def test_a_damaged_page_is_said(tmp_path):
     content = bytearray(path.read_bytes())
     content[60] ^= 255
     path.write_bytes(content)
-    with pytest.raises(UsageError, match="t.parquet cannot be read as Parquet"):
+    with pytest.raises(IntegrityError, match="t.parquet: cannot be read"):
         list(read_rows(path, {"path"}))
 
 
