@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffpipe.manifests.errors import ConfigMismatch, StorageError, UsageError
+from ffpipe.manifests.errors import ConfigMismatch, UsageError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.sealed import read_sealed, sealed
 from ffpipe.manifests.shards import ShardGroup, write_atomic
