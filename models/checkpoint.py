@@ -188,7 +188,7 @@ def _read(path: Path) -> bytes:
 
 def _content(path: Path) -> bytes:
     """A regular file's bytes; opening does not wait for what stands at the other end of a pipe."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with open(path, "rb", opener=_without_waiting) as file:  # noqa: PTH123 - Path.open takes no opener
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise CheckpointError(f"{path} is no regular file")
@@ -196,6 +196,10 @@ def _content(path: Path) -> bytes:
         if found.st_size > limit:
             raise CheckpointError(f"{path} has {found.st_size} bytes; the limit is {limit}")
         return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _parse(data: bytes, path: Path) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from ffpipe.stages.decode.protection import bound_cpu, bound_resources, cut_netw
 
 #: Address space beyond what the libraries take: some, and the file several times over (mapped, copied, written).
 _MEMORY, _MEMORY_PER_BYTE = 1 << 30, 8
-#: CPU seconds for any file, and bytes of it that take one more.
-_SECONDS, _BYTES_PER_SECOND = 60.0, 20 << 20
 #: Room for the names in what is written.
 _HEADER = 16 << 20
 _BLOCK = 1 << 24
@@ -24,9 +22,9 @@ _BLOCK = 1 << 24
 def main(arguments: list[str]) -> None:
     """Protect this process, then take the tensors out of the one file and write them as safetensors into the other.
 
-    Arguments: parent's process id, socket descriptor, descriptors of the checkpoint and of the file to write.
+    Arguments: parent's process id, descriptors of the socket, the checkpoint and the file to write, CPU seconds.
     """
-    parent, channel_end, source, target = arguments
+    parent, channel_end, source, target, seconds = arguments
     die_with_parent(int(parent))
     # A process may enter a namespace for good only while it has one thread, and torch may start others.
     cut_network()
@@ -36,7 +34,7 @@ def main(arguments: list[str]) -> None:
     bound_resources(
         _used() + _MEMORY + _MEMORY_PER_BYTE * size, reading.GROWTH * size + reading.SLACK + _HEADER
     )
-    bound_cpu(_SECONDS + size / _BYTES_PER_SECOND)
+    bound_cpu(float(seconds))
     channel = Channel(socket.socket(fileno=int(channel_end)))
     try:
         _convert(channel, Path(f"/proc/self/fd/{source}"), size, int(target))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import stat
 import tempfile
 import time
@@ -24,9 +25,12 @@ from ffpipe.stages.decode.channel import Message
 from ffpipe.stages.foreign.reading import MAX_FILE, Taken
 
 _CHILD = "ffpipe.stages.foreign.child"
-#: Seconds for any file, which covers the start of the libraries on a crowded machine, and bytes that take one more.
-_SECONDS, _BYTES_PER_SECOND = 180.0, 5 << 20
+#: CPU seconds for any file, and bytes of it that take one more.
+_SECONDS, _BYTES_PER_SECOND = 60.0, 20 << 20
+#: Seconds that the libraries may take to start, and what a second of work may take, on a crowded machine.
+_START_SECONDS, _CROWD = 120.0, 4
 _BLOCK = 1 << 20
+_WANTED = "give a checkpoint (.pth, .pt, .bin, .ckpt, .safetensors)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,11 @@ class Source:
     sha256: str
 
 
-def convert_confined(path: Path) -> tuple[Source, Taken, dict[str, Tensor]]:
+def convert_confined(path: Path, seconds: float = _SECONDS) -> tuple[Source, Taken, dict[str, Tensor]]:
     """The tensors of a checkpoint that anybody may have made, read in a child without network, bounded and killable.
 
-    A symlink to a regular file is followed, as the caches of model hubs have them. Nothing stays on disk.
+    A symlink to a regular file is followed, as the caches of model hubs have them. Nothing stays on disk. `seconds` of
+    the processor are granted, and more for a large file.
 
     Raises:
         UsageError: there is no such file, or it is no regular one.
@@ -53,7 +58,7 @@ def convert_confined(path: Path) -> tuple[Source, Taken, dict[str, Tensor]]:
         source = Source(display_path(path), size, sha256)
         if size > MAX_FILE:
             raise WeightsError(f"{source.name} has {size} bytes; the limit is {MAX_FILE}")
-        taken = _taken(source, file.fileno(), scratch.fileno())
+        taken = _taken(source, seconds + size / _BYTES_PER_SECOND, file.fileno(), scratch.fileno())
         if _sha256(file) != sha256:
             raise IntegrityError(f"{source.name} was changed while it was read; nothing was taken from it")
         return source, taken, _tensors(source, scratch)
@@ -64,17 +69,21 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     """The file, once it is known to be a regular one: opening a pipe does not wait for its other end."""
     name = display_path(path)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = open(path, "rb", opener=_without_waiting)  # noqa: PTH123, SIM115 - Path.open takes no opener
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{name}: no such file") from None
+    except IsADirectoryError:
+        raise UsageError(f"{name} is no regular file; {_WANTED}") from None
     except OSError as error:
         raise StorageError(f"{name} cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UsageError(
-                f"{name} is no regular file; give a checkpoint (.pth, .pt, .bin, .ckpt, .safetensors)"
-            )
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise UsageError(f"{name} is no regular file; {_WANTED}")
         yield file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _sha256(file: IO[bytes]) -> str:
@@ -85,15 +94,16 @@ def _sha256(file: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _taken(source: Source, given: int, scratch: int) -> Taken:
-    deadline = time.monotonic() + _SECONDS + source.bytes / _BYTES_PER_SECOND
-    with ConfinedChild(_CHILD, [str(given), str(scratch)], [given, scratch]) as child:
+def _taken(source: Source, seconds: float, given: int, scratch: int) -> Taken:
+    deadline = time.monotonic() + _START_SECONDS + _CROWD * seconds
+    with ConfinedChild(_CHILD, [str(given), str(scratch), str(seconds)], [given, scratch]) as child:
         try:
             message = child.receive(deadline)
         except ChildStalled:
             raise WeightsError(f"{source.name}: its reader was not done in time and was killed") from None
         except ChildDied as error:
-            raise WeightsError(f"{source.name} cannot be read: {error}") from None
+            why = "it used up its CPU seconds" if error.signal == signal.SIGXCPU else str(error)
+            raise WeightsError(f"{source.name} cannot be read: {why}") from None
     return _facts(source, message)
 
 

@@ -145,10 +145,8 @@ def _reason(text: str) -> str:
     asked = re.search(r"GLOBAL ([\w.]{1,200})", text)
     if asked:
         return f"asks for {asked[1]}, which no weights need; it was not called"
-    first = (
-        " ".join(text.split()).removeprefix("Weights only load failed.").partition("Please file an issue")[0]
-    )
-    return f"cannot be read as weights: {_shown(first)}"
+    own = text.rpartition("WeightsUnpickler error:")[2]
+    return f"cannot be read as weights: {_shown(' '.join(own.split()))}"
 
 
 def _state_dict(loaded: Any) -> tuple[tuple[str, ...], Mapping[Any, Any]]:
