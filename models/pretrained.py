@@ -12,8 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import huggingface_hub
-import safetensors
-import safetensors.torch
 import timm
 import torch
 from timm.layers import resample_abs_pos_embed
@@ -21,11 +19,14 @@ from timm.models import adapt_input_conv
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ffpipe.models import tensors
 from ffpipe.models.errors import PretrainedError
 
 #: What `pretrained` may say for timm's own weights.
 TIMM_WEIGHTS = {"imagenet": "ImageNet", "dinov2": "DINOv2"}
 _MENDING = "give local weights with --pretrained FILE, or --pretrained none for random ones"
+#: Characters of a tensor's name and kind that are shown; the longest of our detectors' is far below.
+_LONGEST_NAME = 160
 _HUB_WEIGHTS = "model.safetensors"  # the file that timm asks the hub for first
 
 
@@ -104,8 +105,8 @@ def _load_file(model: nn.Module, name: str, path: Path, in_channels: int) -> Non
     if not path.is_file():
         raise PretrainedError(f"pretrained weights {path} do not exist: {_MENDING}")
     try:
-        found = safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
+        found = tensors.load(path)
+    except (OSError, ValueError) as error:
         raise PretrainedError(
             f"{path} is not a readable safetensors file ({error}); no other format is read"
         ) from error
@@ -151,12 +152,18 @@ def describe_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tens
         ("not in the model", [key for key in found if key not in expected]),
         ("different", unequal),
     )
-    return "; ".join(f"{len(items)} {title}: {_first(items, limit)}" for title, items in parts if items)
+    return "; ".join(f"{len(items)} {title}: {listed(items, limit)}" for title, items in parts if items)
 
 
 def _kind(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
-def _first(items: list[str], limit: int) -> str:
-    return ", ".join(items[:limit]) + (", ..." if len(items) > limit else "")
+def listed(names: list[str], limit: int = 5) -> str:
+    """The first names of a list, each short and inert on a terminal, whoever chose it."""
+    return ", ".join(map(_inert, names[:limit])) + (", ..." if len(names) > limit else "")
+
+
+def _inert(name: str) -> str:
+    plain = name if name.isprintable() else ascii(name)[1:-1]
+    return plain if len(plain) <= _LONGEST_NAME else f"{plain[:_LONGEST_NAME]}..."

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ffpipe
+from ffpipe.pipeline import floors
 from ffpipe.pipeline.engine import available_cores
 from ffpipe.pipeline.provenance import ffmpeg_versions, library_versions
 
@@ -46,7 +47,7 @@ class Finding:
 def examine(workspace: Path) -> list[Finding]:
     """Check this machine; never raises for what it finds wrong."""
     checks: list[Callable[[Path], Iterator[Finding]]] = [
-        _versions, _codecs, _face_detectors, _isolation, _gpu, _memory, _disk, _ray,
+        _versions, _floors, _codecs, _face_detectors, _isolation, _gpu, _memory, _disk, _ray,
     ]  # fmt: skip
     return [finding for check in checks for finding in check(workspace)]
 
@@ -59,6 +60,14 @@ def _versions(_: Path) -> Iterator[Finding]:
             yield Finding("library", f"{name} is not installed", f"{need}pip install {name}")
         else:
             yield Finding("library", f"{name} {found}")
+
+
+def _floors(_: Path) -> Iterator[Finding]:
+    problems = [*floors.below(), *floors.ffmpeg_below()]
+    for text, fix in problems:
+        yield Finding("floor", text, fix)
+    if not problems:
+        yield Finding("floor", "no library is older than ffpipe is safe with")
 
 
 def _codecs(_: Path) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, Self
 
 from ffpipe.manifests.errors import FfpipeError
-from ffpipe.pipeline import environment
+from ffpipe.pipeline import environment, loopback
 
 #: Tries that a single item gets, alone, after the chunk that held it killed a worker.
 RETRIES_ALONE = 2
@@ -288,10 +288,12 @@ def portable(error: Exception) -> WorkerBug:
 def create_engine(name: str, address: str, workers: int | None, inputs: int) -> Engine:
     """The engine for a job of `inputs` inputs; `auto` is Ray from RAY_FROM_INPUTS up, or where an address is given.
 
-    `workers` 0 works in this process (local only); None means one worker a core.
+    `workers` 0 works in this process (local only); None means one worker a core. Where the loopback interface is down,
+    on which Ray's processes talk, `auto` is local.
     """
     if name == "auto":
-        name = "ray" if inputs >= RAY_FROM_INPUTS or address != "local" else "local"
+        worth = inputs >= RAY_FROM_INPUTS and loopback.usable()
+        name = "ray" if worth or address != "local" else "local"
     slots = max(1, available_cores() if workers is None else workers)
     if name == "ray":
         environment.prepare(address)

@@ -14,6 +14,7 @@ import ray
 import ray.exceptions
 
 from ffpipe.manifests.errors import FfpipeError, UsageError
+from ffpipe.pipeline import loopback
 from ffpipe.pipeline.engine import (
     Chunk,
     Crash,
@@ -70,6 +71,7 @@ def _start(address: str, cores: int, gpus: int | None) -> bool:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UsageError(f"--address {address}: no Ray cluster there: {error}") from None
         return False
+    loopback.require()
     ray.init(
         address="local",
         num_cpus=cores,

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ffpipe.manifests.errors import IntegrityError, UsageError
+from ffpipe.manifests.errors import ConfigMismatch, IntegrityError, UsageError
 from ffpipe.manifests.shards import RunLock
 from ffpipe.models import checkpoint
 from ffpipe.models.errors import CheckpointError
@@ -33,6 +33,7 @@ from ffpipe.pipeline.training_job import (
     TrainingJob,
     counted,
     duration,
+    pretrained_sha256,
     select,
     work,
 )
@@ -207,6 +208,7 @@ def _job(
         teaching=teaching,
         balance=config.balance,
         pseudo=pseudo,
+        pretrained=pretrained_sha256(choice.recipe),
     )
 
 
@@ -263,9 +265,15 @@ def _bind(job: TrainingJob, config: TrainConfig, choice: Choice, media: Training
         "datasets": media.datasets,
         "bound": {**config.bound(), "splits": media.splits_digest},
     }
-    bind_job(
+    facts |= {"pretrained_sha256": job.pretrained} if job.pretrained else {}
+    stored = bind_job(
         job.folder, _digest(config, choice, media, job.teaching), facts, "choose another name with --run"
     )
+    if stored.get("pretrained_sha256", job.pretrained) != job.pretrained:
+        raise ConfigMismatch(
+            f"--pretrained {choice.recipe.pretrained}: was replaced since {job.folder} began with it; choose another "
+            "name with --run"
+        )
     where = f"{job.folder.parent.name}/{job.folder.name}"
     return f"going on with the interrupted run {where}" if resumed else f"new run {where}"
 

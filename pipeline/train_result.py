@@ -135,6 +135,7 @@ def _card_facts(
 def _facts(run: Run) -> dict[str, Any]:
     """What the model's config.json says of the run."""
     media, choice, teaching = run.media, run.choice, run.job.teaching
+    started = {"pretrained_sha256": run.job.pretrained} if run.job.pretrained else {}
     return {
         "crop": asdict(media.crop),
         "crop_fingerprint": media.crop.fingerprint(),
@@ -155,7 +156,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "train_clips": media.train_clips,
         "validation_media": sorted(media.validation),
         "validation_clips": media.validation_clips,
-        "provenance": provenance.collect(run.config.resolved(), seed=run.config.seed),
+        "provenance": provenance.collect(run.config.resolved(), seed=run.config.seed, **started),
     }
 
 

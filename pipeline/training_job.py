@@ -14,9 +14,11 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.shards import ShardGroup, write_atomic
 from ffpipe.models.detector import Detector
+from ffpipe.models.pretrained import TIMM_WEIGHTS
 from ffpipe.models.registry import create_detector
 from ffpipe.pipeline import training_state
 from ffpipe.pipeline.arithmetic_choice import measure_all
@@ -66,7 +68,7 @@ class TrainingJob:
     folder: of the run; its `state` holds what resuming needs. datasets: the folders of their shards.
     limit: most faces an epoch. threads: that load faces ahead, a worker; None leaves it to `work`. fit: how the
     stored pictures become the network's input. teaching: who teaches the detector; None where it learns alone.
-    pseudo: fakes that are made of real faces; None for none.
+    pseudo: fakes that are made of real faces; None for none. pretrained: sha256 of the file to start from.
     """
 
     folder: Path
@@ -82,6 +84,7 @@ class TrainingJob:
     teaching: Teaching | None = None
     balance: Balance = "recipe"
     pseudo: PseudoFakes | None = None
+    pretrained: str | None = None
 
     @property
     def state(self) -> Path:
@@ -95,8 +98,10 @@ class TrainingJob:
         return ShardFaces.index(groups, {**taught, **self.train, **self.validation}, verify=verify)
 
     def build(self) -> Detector:
-        """The detector with its first weights, drawn from the seed."""
+        """The detector with its first weights, drawn from the seed. Raises UsageError where their file was replaced."""
         seed_everything(self.seed)
+        if self.pretrained is not None and pretrained_sha256(self.recipe) != self.pretrained:
+            raise UsageError(f"--pretrained {self.recipe.pretrained}: was replaced since the run began")
         return create_detector(self.model, self.recipe.pretrained, **self.recipe.options)
 
     def network(self, model: Detector) -> NetworkInput:
@@ -245,6 +250,16 @@ def _objective(job: TrainingJob, model: Detector) -> tuple[Objective, NetworkInp
         return Supervised(), None
     teacher = job.teaching.load()
     return Distil(job.teaching.under(teacher, model)), job.network(teacher)
+
+
+def pretrained_sha256(recipe: Recipe) -> str | None:
+    """The sha256 of the file that a recipe starts from, hex; None where it is no file. Raises UsageError."""
+    if recipe.pretrained is None or recipe.pretrained in TIMM_WEIGHTS:
+        return None
+    try:
+        return sha256_file(recipe.pretrained)
+    except OSError as error:
+        raise UsageError(f"--pretrained {recipe.pretrained}: cannot be read: {error.strerror}") from None
 
 
 def arithmetic_record(job: TrainingJob) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ffpipe.manifests.errors import IntegrityError, StorageError
+from ffpipe.models import tensors as safe
 
 _HASH_BLOCK = 1 << 20
 _PART = "losses."
@@ -125,10 +126,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file. Raises IntegrityError."""
     try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
+        return safe.load(path)
+    except (OSError, ValueError) as error:
         raise IntegrityError(f"{path}: cannot be read: {error}") from error
-    return tensors
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -17,6 +17,8 @@ from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.aggregate import Thresholds
 from ffpipe.stages.crop import CropSettings, Kind
 
+#: Key of config.json that says whether its crop settings are those of training; absent where they are.
+CROPS_KNOWN = "crops_known"
 _TRAINED_ON: dict[Kind, str] = {
     "face": "these weights read faces that ffpipe cuts itself ({})",
     "crop": "these weights were trained on ready-made face crops, cut nobody knows how, which --cropped scores",
@@ -31,11 +33,12 @@ _REFUSED: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Loaded weights with their crop settings and thresholds."""
+    """Loaded weights with their crop settings and thresholds; foreign ones may not say how their faces were cut."""
 
     loaded: checkpoint.LoadedModel
     crop: CropSettings
     thresholds: Thresholds
+    crops_known: bool = True
 
     @classmethod
     def load(cls, directory: Path, device: str | torch.device = "cpu") -> Self:
@@ -45,7 +48,8 @@ class Weights:
         except CheckpointError as error:
             raise WeightsError(str(error)) from None
         crop = _crop(loaded.config, directory)
-        return cls(loaded, crop, Thresholds.from_json(loaded.config.get("thresholds")))
+        known = loaded.config.get(CROPS_KNOWN, True) is True
+        return cls(loaded, crop, Thresholds.from_json(loaded.config.get("thresholds")), known)
 
     @property
     def model_id(self) -> str:
@@ -66,13 +70,22 @@ class Weights:
 
         Raises UsageError where that was not accepted.
         """
-        if kind == self.crop.kind:
+        if kind == self.crop.kind and self.crops_known:
             return False
         if accept_crops:
             return True
+        self.require_known()
         raise UsageError(
             f"{_TRAINED_ON[self.crop.kind].format(self._cut)}; {_REFUSED[kind].format(self._cut)}"
         )
+
+    def require_known(self) -> None:
+        """Raises UsageError for foreign weights that come without a word on how their faces were cut."""
+        if not self.crops_known:
+            raise UsageError(
+                f"{self.name}: foreign weights, and nothing says how their faces were cut; --accept-crops scores "
+                "them all the same, or import them again with --crops"
+            )
 
     @property
     def _cut(self) -> str:

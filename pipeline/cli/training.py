@@ -1,4 +1,4 @@
-"""Commands that make and describe detectors: train, preview, export, models."""
+"""Commands that make and describe detectors: train, preview, export, import-weights, models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from ffpipe.manifests.errors import UsageError
 from ffpipe.pipeline.cli.common import CONSOLE, JsonOption, WorkspaceOption, app, say
 from ffpipe.pipeline.cli.options import configured
-from ffpipe.pipeline.config import ExportConfig, PreviewConfig, TrainConfig
+from ffpipe.pipeline.config import ExportConfig, ImportConfig, PreviewConfig, TrainConfig
 from ffpipe.pipeline.config.preview import NOT_SHOWN
 from ffpipe.pipeline.output import Progress
 from ffpipe.pipeline.workspace import Workspace
@@ -86,6 +86,45 @@ def export(
     result = job.export(run, settings, Workspace.find(workspace), out, say)
     if json_output:
         typer.echo(json.dumps(result.contract))
+    return 0
+
+
+@app.command("import-weights")
+@configured(ImportConfig)
+def import_weights(
+    file: Annotated[
+        Path, typer.Argument(help="Checkpoint: .pth, .pt, .bin, .ckpt or .safetensors.", metavar="FILE")
+    ],
+    settings: ImportConfig,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Write a safetensors file for --pretrained instead of a run.", metavar="FILE"
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", help="Name of the run in the workspace. [default: imported-001, …]", show_default=False
+        ),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Take over weights that others trained, once their names, shapes and dtypes fit a detector.
+
+    The file is opened by a confined process, and nothing in it is executed. Foreign weights have no validation, so
+    that verdicts with them stay inconclusive.
+    """
+    from ffpipe.pipeline import importing as job
+
+    result = job.import_weights(file, settings, Workspace.find(workspace), out=out, name=name, say=say)
+    if json_output:
+        typer.echo(
+            json.dumps({"place": str(result.place), "model_id": result.model_id, "source": result.facts})
+        )
+    else:
+        typer.echo(result.place)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from ffpipe.pipeline.config.base import ArithmeticName, EngineName, JobConfig
 from ffpipe.pipeline.config.degrade import DegradeConfig
+from ffpipe.pipeline.config.importing import ImportConfig
 from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConfig
 from ffpipe.pipeline.config.preview import PreviewConfig
 from ffpipe.pipeline.config.reproducing import ReproduceConfig
@@ -19,6 +20,7 @@ __all__ = [
     "ExportConfig",
     "ExtractConfig",
     "FrameSettings",
+    "ImportConfig",
     "JobConfig",
     "PreviewConfig",
     "ReproduceConfig",

@@ -25,6 +25,7 @@ JOBS = (
     "evaluate",
     "compare",
     "export",
+    "import",
     "preview",
     "degrade",
     "robustness",

@@ -146,9 +146,10 @@ def check_media(chosen: ChosenMedia, weights: Weights, config: EvaluateConfig, s
 def check_crop(chosen: ChosenMedia, weights: Weights, accept_crops: bool) -> bool:
     """Whether the pictures were cut otherwise than in training. Raises UsageError where that was not accepted."""
     cut = crop_settings([chosen.name], [stored_job(chosen.group)])
-    if cut.fingerprint() == weights.crop.fingerprint():
+    if cut.fingerprint() == weights.crop.fingerprint() and weights.crops_known:
         return False
     if not accept_crops:
+        weights.require_known()
         raise UsageError(
             f"{chosen.name} was stored with other crop settings ({cut.kind}, {cut.fingerprint()}) than the weights "
             f"were trained with ({weights.crop.kind}, {weights.crop.fingerprint()}); --accept-crops scores it all"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ffpipe.pipeline.evaluation.job import Evaluation
     from ffpipe.pipeline.export import ExportResult
     from ffpipe.pipeline.extract import ExtractResult
+    from ffpipe.pipeline.importing import ImportResult
     from ffpipe.pipeline.preview import Sheet
     from ffpipe.pipeline.reproduction.job import Reproduction
     from ffpipe.pipeline.robustness.files import Robustness
@@ -44,6 +45,7 @@ __all__ = [
     "evaluate",
     "export",
     "extract",
+    "import_weights",
     "make_splits",
     "preview",
     "reproduce",
@@ -177,6 +179,27 @@ def export(
 
     given = Path(run) if run else None
     return job(given, ExportConfig.build(settings), _workspace(workspace), Path(out) if out else None, _say)
+
+
+def import_weights(
+    file: StrPath,
+    model: str,
+    *,
+    out: StrPath | None = None,
+    name: str | None = None,
+    workspace: StrPath | None = None,
+    **settings: Any,
+) -> ImportResult:
+    """Take over a foreign checkpoint as a run, or as a file for `pretrained`; `settings` are the command line's.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import ImportConfig
+    from ffpipe.pipeline.importing import import_weights as job
+
+    config = ImportConfig.build({"model": model, **settings})
+    place = Path(out) if out else None
+    return job(Path(file), config, _workspace(workspace), out=place, name=name, say=_say)
 
 
 def make_splits(target: StrPath, out: StrPath, *, workspace: StrPath | None = None, **settings: Any) -> Made:

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, replace
-from typing import IO
 
 from ffpipe.manifests.errors import MediaError, StorageError
 from ffpipe.manifests.records import Status
+from ffpipe.stages.confined import ChildDied, ChildStalled, ConfinedChild
 from ffpipe.stages.decode import Limits
-from ffpipe.stages.decode.channel import Channel, ChannelClosed, ChannelTimeout, Message
-from ffpipe.stages.decode.sandbox import CHILD_ENVIRONMENT, PACKAGE_ROOT
+from ffpipe.stages.decode.channel import Message
 from ffpipe.stages.transcode.encoding import Transcoded
 
 #: Seconds granted for each second of video and each copy, on a machine whose cores are all busy.
 _SECONDS_PER_COPY = 60.0
-_BOOT = (
-    "import sys; root = sys.argv.pop(1); root in sys.path or sys.path.insert(0, root); "
-    "from ffpipe.stages.transcode.child import main; main(sys.argv[1:])"
-)
+_CHILD = "ffpipe.stages.transcode.child"
 
 
 def transcode_confined(path: str, outputs: Mapping[int, int], limits: Limits) -> Transcoded:
@@ -45,64 +35,32 @@ def transcode_confined(path: str, outputs: Mapping[int, int], limits: Limits) ->
         memory_bytes=limits.memory_bytes * (1 + len(outputs)),
         seconds_per_second=limits.seconds_per_second + _SECONDS_PER_COPY * len(outputs),
     )
-    with ExitStack() as stack:
-        words = stack.enter_context(tempfile.TemporaryFile())
-        ours, theirs = socket.socketpair()
-        channel = Channel(ours)
-        stack.callback(channel.close)
-        with theirs:
-            child = _start(theirs, words, bounds, path, outputs)
-        stack.callback(_end, child)
-        return _facts(_followed(channel, child, words, bounds))
+    settings = [json.dumps(asdict(bounds)), path, json.dumps(dict(outputs))]
+    with ConfinedChild(_CHILD, settings, list(outputs.values())) as child:
+        return _facts(_followed(child, bounds))
 
 
-def _start(
-    theirs: socket.socket, words: IO[bytes], limits: Limits, path: str, outputs: Mapping[int, int]
-) -> subprocess.Popen[bytes]:
-    bounds = json.dumps(asdict(limits))
-    settings = [str(os.getpid()), str(theirs.fileno()), bounds, path, json.dumps(dict(outputs))]
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", _BOOT, PACKAGE_ROOT, *settings],
-        stdin=subprocess.DEVNULL,
-        stdout=words,
-        stderr=words,
-        pass_fds=(theirs.fileno(), *outputs.values()),
-        cwd="/",
-        env=os.environ | CHILD_ENVIRONMENT,
-        start_new_session=True,
-    )
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.kill()
-    child.wait()
-
-
-def _followed(channel: Channel, child: subprocess.Popen[bytes], words: IO[bytes], limits: Limits) -> Message:
+def _followed(child: ConfinedChild, limits: Limits) -> Message:
     """The child's last message. Raises MediaError where it dies or stalls."""
     began, allowed = time.monotonic(), limits.wall_seconds
     while True:
         try:
-            message = channel.receive(max(began + allowed - time.monotonic(), 0.001))
-        except ChannelTimeout as error:
+            message = child.receive(began + allowed)
+        except ChildStalled as error:
             raise MediaError(Status.TIMEOUT, f"not done in {allowed:.0f} s") from error
-        except ChannelClosed as error:
-            raise _obituary(child, words) from error
+        except ChildDied as error:
+            raise _obituary(error) from error
         if message["kind"] != "header":
             return message
         allowed += limits.allowance(float(message["duration"]))
 
 
-def _obituary(child: subprocess.Popen[bytes], words: IO[bytes]) -> MediaError:
-    code = child.wait()
-    if code == -signal.SIGXCPU:
+def _obituary(died: ChildDied) -> MediaError:
+    if died.signal == signal.SIGXCPU:
         return MediaError(Status.TIMEOUT, "it used up its CPU seconds")
-    if code == -signal.SIGXFSZ:
+    if died.signal == signal.SIGXFSZ:
         return MediaError(Status.TOO_LARGE, "a copy grew beyond the limit on bytes")
-    words.seek(0)
-    lines = words.read(1 << 16).decode(errors="replace").strip().splitlines()
-    cause = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-    return MediaError(Status.CRASHED, f"its child died ({cause}){': ' + lines[-1] if lines else ''}")
+    return MediaError(Status.CRASHED, str(died))
 
 
 def _facts(message: Message) -> Transcoded:

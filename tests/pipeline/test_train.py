@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -335,3 +336,37 @@ def test_balance_by_method_is_trained_and_recorded(workspace):
     card = (result.directory / "MODEL_CARD.md").read_text()
     assert "the rarer class drawn several times" not in card
     assert "Each epoch draws so many faces: 16 real, 16 warp." in card
+
+
+class Started(Tiny):
+    """One that may start from weights."""
+
+    spec = replace(Tiny.spec, pretrained=("imagenet",))
+
+
+def test_the_file_that_a_run_starts_from_is_named_by_its_hash(workspace, tmp_path, monkeypatch):
+    monkeypatch.setitem(registry._DETECTORS, "tiny", Started)
+    file = tmp_path / "start.safetensors"
+    file.write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    result = _train(workspace, epochs=1, pretrained=str(file))
+    assert load(result.directory).config["provenance"]["pretrained_sha256"] == sha256
+    assert "pretrained_sha256" not in load(_train(workspace, epochs=1).directory).config["provenance"]
+
+
+def test_a_run_does_not_go_on_from_another_file_than_it_began_with(workspace, tmp_path, monkeypatch):
+    monkeypatch.setitem(registry._DETECTORS, "tiny", Started)
+    file = tmp_path / "start.safetensors"
+    file.write_bytes(b"weights")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(workspace, epochs=1, pretrained=str(file), advance=stop)
+    file.write_bytes(b"others")
+    with pytest.raises(ConfigMismatch, match=r"start\.safetensors: was replaced since .* began"):
+        _train(workspace, epochs=1, pretrained=str(file))
+    file.write_bytes(b"weights")
+    result = _train(workspace, epochs=1, pretrained=str(file))
+    assert load(result.directory).config["provenance"]["pretrained_sha256"]

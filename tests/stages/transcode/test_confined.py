@@ -9,10 +9,11 @@ import pytest
 from media import make_clip, make_cut
 
 from ffpipe.manifests.errors import MediaError, StorageError
+from ffpipe.stages import confined
 from ffpipe.stages.decode import Limits, decode_in_process
 from ffpipe.stages.decode.sandbox import active_protection
 from ffpipe.stages.sampling import Sampling
-from ffpipe.stages.transcode import confined, transcode_confined
+from ffpipe.stages.transcode import transcode_confined
 
 #: Another's work in place of the encoder's: it tries to write beside its outputs, into them, and to reach out.
 _INTRUDER = """
@@ -82,7 +83,7 @@ def test_a_full_disk_ends_the_job(tmp_path):
 
 
 def test_the_child_can_write_its_copies_and_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setattr(confined, "_BOOT", confined._BOOT.replace("main(", f"exec({_INTRUDER!r}); main("))
+    monkeypatch.setattr(confined, "_BOOT", f"exec({_INTRUDER!r}); {confined._BOOT}")
     clip = make_clip(tmp_path / "clip.mp4", frames=6)
     with pytest.raises(MediaError) as caught:
         make(clip.path, tmp_path / "out.mp4")

@@ -1,0 +1,1 @@
+"""Weights that others trained, taken out of their files by a confined child (which imports little: see `child`)."""
