@@ -75,6 +75,8 @@ class Watch:
         self.samples: list[Sample] = []
         self.seen: set[int] = set()
         """Every process that was ever below the driver."""
+        self.shared: set[Path] = set()
+        """Every named piece of shared memory that any of them had mapped."""
         self._cpu: dict[int, float] = {}
         self._pid = pid
         self._progress = progress
@@ -110,11 +112,20 @@ class Watch:
         for pid, role in family.items():
             memory[role] += _rollup(pid).get("Pss", 0)
             members[role] += 1
+            self.shared |= shared_memory(pid)
             if fields := _read(pid, "stat").rpartition(b")")[2].split():
                 self._cpu[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         if own is None:
             return None
         return Sample(time.monotonic() - self._began, self._progress(), memory, members, own)
+
+
+def shared_memory(pid: int) -> set[Path]:
+    """What a process has mapped of /dev/shm, as far as it still has a name."""
+    places = (line.split(maxsplit=5)[-1] for line in _read(pid, "maps").splitlines())
+    return {
+        Path(os.fsdecode(p)) for p in places if p.startswith(b"/dev/shm/") and not p.endswith(b"(deleted)")
+    }
 
 
 def _role(line: bytes) -> str:
