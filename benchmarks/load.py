@@ -1,7 +1,8 @@
 """Thousands of tiny inputs, sound and hostile, in one job: time and memory over the run, then a kill and a resume.
 
 Makes the inputs from a seed, runs `score` and `extract` by the command line in a process of their own, and samples the
-memory of the whole process tree every second; shared pages count once (PSS). Then the same job is killed with SIGKILL
+memory of the whole process tree every second; shared pages count once (PSS), `own` is the driver's memory that it shares
+with nobody. Then the same job is killed with SIGKILL
 when half of it is committed, run again, and compared row for row with the run that was left alone.
 
     python benchmarks/load.py --inputs 10000 --engine local
@@ -33,13 +34,15 @@ def print_run(work: Work, done: Run, rows: pd.DataFrame) -> None:
         f"inputs/s, {cpu:.0f} CPU s, {1000 * cpu / count:.1f} CPU ms an input"
     )
     print("rows: " + ", ".join(f"{n} {status}" for status, n in sorted(Counter(rows["status"]).items())))
-    print(f"{'committed':>10} {'seconds':>8} " + " ".join(f"{role:>9}" for role in ROLES) + "  MiB, PSS")
+    print(
+        f"{'committed':>10} {'seconds':>8} " + " ".join(f"{r:>9}" for r in (*ROLES, "own")) + "  MiB of PSS"
+    )
     for share in (0.1, 0.5, 1.0):
         sample = done.at(share)
         held = " ".join(f"{sample.memory[role] / MIB:9.0f}" for role in ROLES)
-        print(f"{share:10.0%} {sample.seconds:8.0f} {held}")
+        print(f"{share:10.0%} {sample.seconds:8.0f} {held} {sample.driver_own / MIB:9.0f}")
     peaks = " ".join(f"{max(s.memory[role] for s in done.watch.samples) / MIB:9.0f}" for role in ROLES)
-    print(f"{'peak':>10} {'':8} {peaks}")
+    print(f"{'peak':>10} {'':8} {peaks} {max(s.driver_own for s in done.watch.samples) / MIB:9.0f}")
 
 
 def check(work: Work, rows: pd.DataFrame, statuses: dict[bytes, str | None]) -> None:
