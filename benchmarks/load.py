@@ -1,9 +1,9 @@
 """Thousands of tiny inputs, sound and hostile, in one job: time and memory over the run, then a kill and a resume.
 
 Makes the inputs from a seed, runs `score` and `extract` by the command line in a process of their own, and samples the
-memory of the whole process tree every second; shared pages count once (PSS), `own` is the driver's memory that it shares
-with nobody. Then the same job is killed with SIGKILL
-when half of it is committed, run again, and compared row for row with the run that was left alone.
+memory of the whole process tree every second: pages that processes share count once (PSS), and `own` is what the driver
+shares with nobody. Then the same job is killed with SIGKILL when half of it is committed, run again, and compared row
+for row with the run that was left alone.
 
     python benchmarks/load.py --inputs 10000 --engine local
 """
