@@ -67,7 +67,7 @@ def measure(job: str, place: Path, statuses: dict[bytes, str | None], engine: st
     if not kill:
         return
     killed = run(works[1], kill_at=works[0].commits() // 2)
-    orphans = wait_until_gone({p for p in killed.watch.seen if engine == "local"}, GONE_AFTER)
+    orphans = wait_until_gone(killed.watch.seen if engine == "local" else (), GONE_AFTER)
     committed = works[1].commits()
     resumed = run(works[1])
     same = works[1].rows().equals(rows)

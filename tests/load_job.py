@@ -115,4 +115,4 @@ def left_behind(work: Work, watch: Watch) -> list[str]:
     temporary = [str(path) for path in work.shards.root.glob("*/_tmp/*")]
     if work.engine == "local":
         temporary += map(str, work.temporary.iterdir())
-    return [*(f"process {pid}" for pid in alive), *shared, *temporary]
+    return [*(f"process {one.pid}" for one in alive), *shared, *temporary]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 #: Whose memory is told apart: the driver itself, its workers, the decoding children, and Ray's own processes.
 ROLES = ("driver", "workers", "children", "others")
@@ -40,16 +41,33 @@ def _read(pid: int, name: str) -> bytes:
         return b""
 
 
-def still_there(pids: set[int]) -> set[int]:
-    """Those of the processes that live; one that only waits to be collected does not."""
-    states = {pid: _read(pid, "stat").rpartition(b")")[2].split() for pid in pids}
-    return {pid for pid, fields in states.items() if fields and fields[0] != b"Z"}
+class Process(NamedTuple):
+    """A process as long as it lives: a number is given to another one later, but not with the same start."""
+
+    pid: int
+    started: int
+
+    @property
+    def lives(self) -> bool:
+        """Whether it is there still; one that only waits to be collected is not."""
+        fields = _fields(self.pid)
+        return bool(fields) and fields[0] != b"Z" and int(fields[19]) == self.started
 
 
-def wait_until_gone(pids: set[int], seconds: float) -> set[int]:
+def _fields(pid: int) -> list[bytes]:
+    """/proc's fields from the state on, which follows the name in parentheses."""
+    return _read(pid, "stat").rpartition(b")")[2].split()
+
+
+def processes(pids: Iterable[int]) -> set[Process]:
+    """Those of the numbers that belong to a process now."""
+    return {Process(pid, int(fields[19])) for pid in pids if (fields := _fields(pid))}
+
+
+def wait_until_gone(members: Iterable[Process], seconds: float) -> set[Process]:
     """Those of the processes that still live after so many seconds."""
     deadline = time.monotonic() + seconds
-    while (left := still_there(pids)) and time.monotonic() < deadline:
+    while (left := {one for one in members if one.lives}) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
 
@@ -73,7 +91,7 @@ class Watch:
 
     def __init__(self, pid: int, progress: Callable[[], int], every: float = 1.0) -> None:
         self.samples: list[Sample] = []
-        self.seen: set[int] = set()
+        self.seen: set[Process] = set()
         """Every process that was ever below the driver."""
         self.shared: set[Path] = set()
         """Every named piece of shared memory that any of them had mapped."""
@@ -107,13 +125,13 @@ class Watch:
     def _sample(self) -> Sample | None:
         memory, members = dict.fromkeys(ROLES, 0), dict.fromkeys(ROLES, 0)
         family = {self._pid: "driver", **{pid: _role(command_line(pid)) for pid in descendants(self._pid)}}
-        self.seen |= family.keys() - {self._pid}
+        self.seen |= processes(family.keys() - {self._pid})
         own = _rollup(self._pid).get("Anonymous")
         for pid, role in family.items():
             memory[role] += _rollup(pid).get("Pss", 0)
             members[role] += 1
             self.shared |= shared_memory(pid)
-            if fields := _read(pid, "stat").rpartition(b")")[2].split():
+            if fields := _fields(pid):
                 self._cpu[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         if own is None:
             return None

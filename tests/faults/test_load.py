@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from load_job import GONE_AFTER, Run, Work, left_behind, run, statuses_of
 from many_inputs import KINDS, make_inputs, make_weights
-from process_tree import descendants, shared_memory, wait_until_gone
+from process_tree import descendants, processes, shared_memory, wait_until_gone
 
 from ffpipe.manifests.records import Status
 from ffpipe.manifests.shards import ShardGroup
@@ -50,7 +50,7 @@ def test_every_one_of_many_inputs_has_its_row_and_nothing_stays_behind(
     place.mkdir()
     monkeypatch.setenv("TMPDIR", str(place))
     resource_tracker.ensure_running()
-    before = open_files(), shared_memory(os.getpid()), set(descendants(os.getpid()))
+    before = open_files(), shared_memory(os.getpid()), processes(descendants(os.getpid()))
     code = cli.run(
         ["score", str(tmp_path / "in"), "--weights", str(weights), "--workspace", str(tmp_path / "ws"),
          "--engine", "local", "--workers", "1", "--frames", "2"]
@@ -60,7 +60,7 @@ def test_every_one_of_many_inputs_has_its_row_and_nothing_stays_behind(
     group = ShardGroup(home, "report", ["tracks", "scores", "faces"])
     rows = group.read("report").to_pandas()
     assert_as_made(statuses_of(rows, tmp_path / "in"), statuses)
-    assert not wait_until_gone(set(descendants(os.getpid())) - before[2], GONE_AFTER)
+    assert not wait_until_gone(processes(descendants(os.getpid())) - before[2], GONE_AFTER)
     assert open_files() == before[0]
     assert {path for path in shared_memory(os.getpid()) - before[1] if path.exists()} == set()
     assert [*place.iterdir(), *home.glob("*/_tmp/*")] == []
