@@ -129,5 +129,7 @@ def test_ray_gives_the_same_rows_of_many_inputs(place: Path, many: dict[bytes, s
     run(local)
     rows = work.rows()
     assert_as_made(statuses_of(rows, work.inputs), many)
-    pd.testing.assert_frame_equal(rows, local.rows())
+    # The configuration names the engine, and the provenance's id is a hash of the configuration.
+    named = ["provenance_id"]
+    pd.testing.assert_frame_equal(rows.drop(columns=named), local.rows().drop(columns=named))
     assert left_behind(work, done.watch) == []
