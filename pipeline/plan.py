@@ -85,16 +85,19 @@ def media_id(sha256: str) -> str:
 def items_from(entries: Sequence[Entry], hashes: Iterable[Hashed]) -> list[MediumItem]:
     """One item per content, in order of first appearance; inputs without content get an item each."""
     items: dict[str, MediumItem] = {}
+    copies: dict[str, list[Entry]] = {}
     for entry, hashed in zip(entries, hashes, strict=True):
         if hashed.status is not None:
             # Without content the path is all there is to tell inputs apart.
             name = hashlib.sha256(b"unread\0" + os.fsencode(entry.path)).hexdigest()
             items[name] = MediumItem(media_id(name), "", 0, (entry,), hashed.status, hashed.reason)
         elif hashed.sha256 in items:
-            item = items[hashed.sha256]
-            items[hashed.sha256] = replace(item, entries=(*item.entries, entry))
+            # Gathered first: a flood of copies, such as empty files, must not cost its square.
+            copies.setdefault(hashed.sha256, []).append(entry)
         else:
             items[hashed.sha256] = MediumItem(media_id(hashed.sha256), hashed.sha256, hashed.bytes, (entry,))
+    for digest, entries_of in copies.items():
+        items[digest] = replace(items[digest], entries=(*items[digest].entries, *entries_of))
     return list(items.values())
 
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -66,6 +68,23 @@ def test_copies_are_one_item_and_inputs_without_content_stand_alone() -> None:
     assert first.media_id == "1" * 32
     assert gone.media_id != lost.media_id
     assert gone.status is Status.MISSING
+
+
+def test_a_flood_of_copies_is_gathered_in_order_and_its_item_made_twice_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once for the first path and once for the others: one by one they would cost their square."""
+    made: list[int] = []
+
+    def counting(item: MediumItem, **changes: Any) -> MediumItem:
+        made.append(len(changes["entries"]))
+        return replace(item, **changes)
+
+    monkeypatch.setattr("ffpipe.pipeline.plan.replace", counting)
+    entries = [Entry(f"{n}.mp4") for n in range(300)]
+    (item,) = items_from(entries, [Hashed(e.path, "0" * 64, 0) for e in entries])
+    assert item.entries == tuple(entries)
+    assert made == [300]
 
 
 def test_sequences_are_named_by_their_paths_alone_and_files_keep_their_chunks() -> None:
