@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +17,14 @@ def sha256_file(path: Path | str) -> str:
         while block := file.read(_HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def file_facts(status: os.stat_result) -> tuple[int, ...]:
+    """What tells a file from another and from itself at another time: device, inode, bytes, mtime and ctime in ns.
+
+    The last cannot be set back: content that was exchanged and put back leaves it changed.
+    """
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def sequence_hash(hashes: Iterable[str]) -> str:

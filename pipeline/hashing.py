@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,14 +12,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from ffpipe.manifests.content import sha256_file
+from ffpipe.manifests.durable import writing
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.pictures import hash_of
 from ffpipe.manifests.records import Entry, Pictures, Status
 
 _THREADS = 2  # enough to overlap reading with hashing; hashing releases the interpreter lock
+#: Seconds that a run waits for another one of this workspace to finish its write.
+_PATIENCE = 30.0
+
+_HASH = re.compile("[0-9a-f]{64}")
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +45,60 @@ class HashCache:
     """Remembered hashes in a SQLite file; a cache, so damage to it is repaired by starting anew."""
 
     def __init__(self, path: Path) -> None:
+        """Raises StorageError where the file cannot be made: a full disk, a folder that is read-only."""
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._mending(self._prepare)
+
+    def _mending(self, action: Callable[[sqlite3.Connection], _Found]) -> _Found:
+        """What an action on the base gives; a damaged one is deleted first. Raises StorageError."""
         try:
-            self._prepare()
+            return self._tried(action)
         except sqlite3.DatabaseError:
-            path.unlink(missing_ok=True)
-            self._prepare()
+            with writing(self._path):
+                self._path.unlink(missing_ok=True)
+        self._tried(self._prepare)
+        return self._tried(action)
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=30)
+    def _tried(self, action: Callable[[sqlite3.Connection], _Found]) -> _Found:
+        """Raises StorageError for what the system refuses: it says nothing against a file that other runs rely on."""
+        try:
+            with closing(sqlite3.connect(self._path, timeout=_PATIENCE)) as base, base:
+                base.text_factory = _text
+                return action(base)
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_ERROR:
+                raise sqlite3.DatabaseError(str(error)) from error
+            raise StorageError(f"cannot use {self._path}: {error}") from error
 
-    def _prepare(self) -> None:
-        with closing(self._connect()) as base, base:
-            base.execute(
-                "CREATE TABLE IF NOT EXISTS hashes"
-                " (path BLOB PRIMARY KEY, bytes INT, mtime INT, inode INT, sha256 TEXT)"
-            )
+    @staticmethod
+    def _prepare(base: sqlite3.Connection) -> None:
+        base.execute(
+            "CREATE TABLE IF NOT EXISTS hashes"
+            " (path BLOB PRIMARY KEY, bytes INT, mtime INT, inode INT, sha256 TEXT)"
+        )
 
     def load(self) -> dict[bytes, tuple[int, int, int, str]]:
         """Everything remembered: absolute path to size, modification time in ns, inode and hash."""
-        with closing(self._connect()) as base:
+
+        def read(base: sqlite3.Connection) -> dict[bytes, tuple[int, int, int, str]]:
             rows = base.execute("SELECT path, bytes, mtime, inode, sha256 FROM hashes")
-            return {path: (size, mtime, inode, digest) for path, size, mtime, inode, digest in rows}
+            return {path: (*facts, digest) for path, *facts, digest in rows if _HASH.fullmatch(str(digest))}
+
+        return self._mending(read)
 
     def store(self, rows: Iterable[tuple[bytes, int, int, int, str]]) -> None:
-        """Remember hashes; a full disk costs the cache, not the job."""
-        try:
-            with closing(self._connect()) as base, base:
-                base.executemany("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", rows)
-        except sqlite3.OperationalError as error:
-            raise StorageError(f"cannot write {self._path}: {error}") from error
+        """Remember hashes. Raises StorageError; what was remembered before stays."""
+        kept = list(rows)
+        self._mending(
+            lambda base: base.executemany("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", kept)
+        )
+
+
+def _text(value: bytes) -> str:
+    """Text of the base, whatever became of its bytes; what is no hash any more is not used."""
+    return value.decode(errors="replace")
 
 
 def hash_inputs(
@@ -112,13 +144,17 @@ def hash_inputs(
                 path, status=Status.UNREADABLE, reason=getattr(error, "strerror", None) or str(error)
             )
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
         for hashed in pool.map(one, paths):
             if done:
                 done()
             yield hashed
-    if fresh:
-        cache.store(fresh)
+    finally:
+        # After an interrupt nobody waits until the largest file is hashed; what is hashed is not hashed again.
+        pool.shutdown(wait=False, cancel_futures=True)
+        if fresh:
+            cache.store(fresh)
 
 
 def _file_facts(path: str) -> tuple[int, int, int] | Hashed:

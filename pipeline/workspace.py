@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -10,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffpipe.manifests.errors import ConfigMismatch, StorageError, UsageError
+from ffpipe.manifests.commits import checked_json, read_checked
+from ffpipe.manifests.errors import ConfigMismatch, IntegrityError, StorageError, UsageError
 from ffpipe.manifests.shards import ShardGroup, write_atomic
 
 DEFAULT_WORKSPACE = "ffpipe-workspace"
+#: The file in a folder of shards that ties it to one configuration.
+JOB = "job.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
@@ -101,18 +103,28 @@ def bind_job(root: Path, digest: str, facts: dict[str, Any], overwrite_hint: str
     The first run stores `facts`; later runs of the same configuration get them back unchanged.
     Raises ConfigMismatch for another configuration, StorageError when the file cannot be read.
     """
-    path = root / "job.json"
+    path = root / JOB
     if not path.exists():
-        write_atomic(path, json.dumps({"digest": digest, **facts}, indent=1, sort_keys=True).encode())
+        write_atomic(path, checked_json({"digest": digest, **facts}, indent=1).encode())
         return {"digest": digest, **facts}
-    try:
-        stored: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: damaged: {error}") from error
+    stored = read_job(root)
     if stored.get("digest") != digest:
         differs = _differences(stored.get("bound", {}), facts.get("bound", {}))
         raise ConfigMismatch(f"{root} holds results of another configuration ({differs}); {overwrite_hint}")
     return stored
+
+
+def read_job(root: Path) -> dict[str, Any]:
+    """What `bind_job` stored in a folder of shards. Raises StorageError naming a file that is damaged or not there."""
+    path = root / JOB
+    try:
+        return read_checked(path.read_bytes(), indent=1)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise IntegrityError(
+            f"{path}: damaged ({error}); restore it, or delete it and run the command that made it again"
+        ) from error
 
 
 def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ from ffpipe.manifests.schemas import to_table
 from ffpipe.manifests.shards import ShardGroup, chunk_id
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.validation import Logits
-from ffpipe.pipeline.workspace import bind_job
+from ffpipe.pipeline.workspace import bind_job, read_job
 
 #: Folder in a run's folder with one folder an evaluation.
 EVALUATIONS = "evaluations"
@@ -126,8 +126,8 @@ def _parts(folder: Path) -> Parts:
 def _stored(folder: Path) -> dict[str, Any]:
     """What an unfinished evaluation noted; empty for a folder of another kind, or whose making was interrupted."""
     try:
-        return dict(json.loads((folder / _PARTS / "job.json").read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return read_job(folder / _PARTS)
+    except StorageError:
         return {}
 
 

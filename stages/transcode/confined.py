@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -46,7 +45,8 @@ def transcode_confined(path: str, outputs: Mapping[int, int], limits: Limits) ->
         seconds_per_second=limits.seconds_per_second + _SECONDS_PER_COPY * len(outputs),
     )
     with ExitStack() as stack:
-        words = stack.enter_context(tempfile.TemporaryFile())
+        descriptor = os.memfd_create("ffpipe-stderr", os.MFD_CLOEXEC)
+        words = stack.enter_context(os.fdopen(descriptor, "w+b"))
         ours, theirs = socket.socketpair()
         channel = Channel(ours)
         stack.callback(channel.close)
