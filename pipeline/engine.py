@@ -262,7 +262,7 @@ class _PoolWorker:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Around the start of a process, which inherits that Ctrl-C is held back, also while it imports; ours comes after."""
+    """Around the start of a process: it inherits that Ctrl-C is held back, also while it imports. Ours comes after."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -76,6 +76,9 @@ def reason_of(message: Message, name: str) -> str | None:
 def refusal_of(message: Message) -> MediaError:
     """Why a medium cannot be used. Raises Nonsense."""
     try:
-        return MediaError(Status(message["status"]), str(message["reason"]))
+        status = Status(message["status"])
+        if not status.failed:
+            raise ValueError(status)
+        return MediaError(status, str(message["reason"]))
     except (KeyError, ValueError) as error:
         raise Nonsense("a refusal") from error

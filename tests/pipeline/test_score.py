@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +17,27 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import torch
 from media import damaged_files, make_face_clip, make_noise_clip
 from names import NAMES
 from PIL import Image
+from scoring_weights import LOW_BARS, make_weights
 from skimage import data as photographs
 
 from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import LockedError, UsageError, WeightsError
 from ffpipe.manifests.records import FaceRecord, Status, Verdict
 from ffpipe.manifests.schemas import from_table
-from ffpipe.models import checkpoint, create_detector
+from ffpipe.models import checkpoint
 from ffpipe.pipeline import plan, tables
 from ffpipe.pipeline.config import ScoreConfig
 from ffpipe.pipeline.medium import MediumReader
 from ffpipe.pipeline.score import ScoreResult, run_shards, score
 from ffpipe.pipeline.scoring import BEST_KEPT, WORST_KEPT
 from ffpipe.pipeline.workspace import Workspace
-from ffpipe.stages.aggregate import Thresholds
-from ffpipe.stages.crop import CropSettings, decode_crop
+from ffpipe.stages.crop import decode_crop
 from ffpipe.stages.infer import Scorer, probability
 
 INLINE: dict[str, Any] = {"engine": "local", "workers": 0, "frames": 4}
-OPTIONS = {"input_size": 64, "backbone": "efficientnet-b0", "cnn_f": "xception-small", "embed_dim": 64}
-#: Bars that a score of about one half passes.
-LOW_BARS = Thresholds(
-    n_real=99, n_fake=99, real_groups=99, auc=0.9, auc_low=0.8, auc_high=0.95, real_tail=tuple([0.01] * 20)
-)
-
-
-def make_weights(folder: Path, thresholds: Thresholds | None = None, seed: int = 0, **extra: Any) -> Path:
-    torch.manual_seed(seed)
-    model = create_detector("sfcl-hcmf", **OPTIONS)
-    crop = CropSettings()
-    facts = {"crop": asdict(crop), "crop_fingerprint": crop.fingerprint()}
-    facts["thresholds"] = thresholds.to_json() if thresholds else None
-    checkpoint.save(
-        folder, model, name="sfcl-hcmf", options=OPTIONS, extra={**facts, **extra}, metrics={}, card="A test."
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")
