@@ -15,8 +15,8 @@ _PUT_BACK = (
     "what was decoded need not be what was hashed"
 )
 _OTHER = (
-    "its content is not what its hash was computed of, although its size and time are: "
-    "--rehash reads it anew instead of trusting the cache"
+    "its content is not the one that was hashed: it changed before it was decoded, or the hash comes from a cache "
+    "that is stale; --rehash reads it anew"
 )
 
 

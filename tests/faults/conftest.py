@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 from media import make_face_clip
 from scoring_weights import LOW_BARS, make_weights
+from tiny_jobs import learn
+from training_faces import Tiny, write_dataset
+
+from ffpipe.manifests.records import Label, Split
+from ffpipe.models import registry
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +31,21 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model's folder."""
     return make_weights(tmp_path_factory.mktemp("weights") / "model", LOW_BARS)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a small dataset of faces and a run that learned from it; its detector is `tiny`."""
+    root = tmp_path_factory.mktemp("made") / "ws"
+    kinds = [(Split.TRAIN, 4), (Split.VAL, 4), (Split.TEST, 4)]
+    clips = [(f"{part}{i}", Label(i % 2), part) for part, count in kinds for i in range(count)]
+    write_dataset(root / "datasets/made", clips, frames=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry._DETECTORS, "tiny", Tiny)
+        learn(root.parent)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._DETECTORS, "tiny", Tiny)

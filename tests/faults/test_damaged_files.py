@@ -10,20 +10,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from training_faces import Tiny, write_dataset
+from tiny_jobs import judge, learn, look
 
 from ffpipe.manifests.commits import read_commit
 from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import FfpipeError, IntegrityError
-from ffpipe.manifests.records import Label, Split
 from ffpipe.manifests.shards import ShardGroup
-from ffpipe.models import registry
 from ffpipe.pipeline import cli
-from ffpipe.pipeline.config import EvaluateConfig, PreviewConfig, TrainConfig
-from ffpipe.pipeline.evaluation.job import evaluate
 from ffpipe.pipeline.hashing import HashCache, hash_inputs
-from ffpipe.pipeline.preview import preview
-from ffpipe.pipeline.train import train
 from ffpipe.pipeline.workspace import Workspace, bind_job, read_job
 
 #: Places in a file that are damaged besides its ends, drawn with a seed.
@@ -47,19 +41,6 @@ def damages(content: bytes, seed: int = 0) -> Iterator[tuple[str, bytes]]:
         yield f"bit flipped in byte {place}", bytes(flipped)
     for length in (0, 1, len(content) // 2, len(content) - 1):
         yield f"cut to {length} bytes", content[:length]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a small dataset of faces and a run that learned from it."""
-    root = tmp_path_factory.mktemp("made") / "ws"
-    kinds = [(Split.TRAIN, 4), (Split.VAL, 4), (Split.TEST, 4)]
-    clips = [(f"{part}{i}", Label(i % 2), part) for part, count in kinds for i in range(count)]
-    write_dataset(root / "datasets/made", clips, frames=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry._DETECTORS, "tiny", Tiny)
-        learn(root.parent)
-    return root
 
 
 @pytest.fixture
@@ -139,27 +120,6 @@ def test_a_damaged_hash_cache_is_begun_anew_and_never_believed_in_the_wrong_shap
         # One flip can turn one digit of one hash into another: that file is `changed` where it is decoded.
         assert len(wrong) <= 1, what
         assert all(len(hashed.sha256) == 64 for hashed in found), what
-
-
-@pytest.fixture(autouse=True)
-def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._DETECTORS, "tiny", Tiny)
-
-
-def learn(home: Path) -> Any:
-    config = TrainConfig(model="tiny", engine="local", recipe="quick", epochs=1, data=("made",))
-    return train(config, Workspace(home / "ws"), lambda line: None)
-
-
-def judge(home: Path) -> Any:
-    workspace = Workspace(home / "ws")
-    config = EvaluateConfig(data="made", replicates=100)
-    return evaluate(str(workspace.newest_model()), config, workspace, lambda line: None)
-
-
-def look(home: Path) -> Any:
-    config = PreviewConfig(model="tiny", data=("made",), recipe="quick", faces=2, draws=1)
-    return preview(config, Workspace(home / "ws"), home / "sheet.png", lambda line: None)
 
 
 CONSUMERS: dict[str, Callable[[Path], Any]] = {"train": learn, "evaluate": judge, "preview": look}

@@ -208,6 +208,24 @@ def test_a_full_disk_wherever_it_fills_up(
     assert_same(job.outcome(kept), finish(job, pair, whole))
 
 
+@pytest.mark.parametrize("job", JOBS, indirect=True)
+def test_full_folders_of_the_system_harm_nothing(
+    job: WholeJob, pair: Path, tmp_path: Path, namespaces: None
+) -> None:
+    """What children share is memory without a name, in neither of them."""
+    home, folder = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir()
+    folder.mkdir()
+    script = (
+        'mount -t tmpfs -o size=4k tmpfs "$1"; mount -t tmpfs -o size=4k tmpfs /dev/shm; export TMPDIR="$1"; '
+        'head -c 4096 /dev/zero >"$1/x"; head -c 4096 /dev/zero >/dev/shm/x; shift; "$@"'
+    )
+    ended = inside(script, str(folder), *job.command(pair, home))
+    assert ended.returncode == 0, ended.stderr
+    (tmp_path / "whole").mkdir()
+    assert_same(job.outcome(home), finish(job, pair, tmp_path / "whole"))
+
+
 def listing(root: Path) -> dict[str, tuple[Any, ...]]:
     """Every name below a folder, with content and all facts but the time of the last read."""
     found = {}

@@ -13,6 +13,10 @@ from faulty_jobs import KINDS, FaultyExtract, file_name
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.extract import extract
 from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.decode.channel import SLOTS
+
+#: More than a child may send before it is asked for more: none of them can have sent everything when it is struck.
+FRAMES = SLOTS + 2
 
 #: Status, and words of the reason.
 OUTCOMES = {
@@ -43,7 +47,7 @@ def test_each_fault_costs_its_own_medium_and_a_retry_reads_it(
         (tree / file_name(kind)).write_bytes(content)
 
     def run(home: Path, **settings: Any) -> tuple[int, list[pd.DataFrame]]:
-        config = ExtractConfig.build({"engine": "local", "workers": 1, "frames": 2, **settings})
+        config = ExtractConfig.build({"engine": "local", "workers": 1, "frames": FRAMES, **settings})
         result = extract(tree, config, Workspace(home), lambda line: None)
         shards = Workspace(home).dataset(result.name)
         keys = {"media": "path", "faces": "face_id"}

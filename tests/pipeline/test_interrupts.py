@@ -18,8 +18,8 @@ STUBBORN = """
 import time
 from ffpipe.pipeline import interrupts
 interrupts.raise_first()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("seen", interrupts.seen(), flush=True)
