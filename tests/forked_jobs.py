@@ -1,6 +1,6 @@
 """A process that imports the program once and runs command lines in forks of itself, each with a fault.
 
-`kills`: a run is killed in front of each step of it on the file system, each in a home of its own, and then resumed.
+`kills`: a run is killed in front of some steps of it on the file system, each in a home of its own, and then resumed.
 `grow`: a run on a file system that is full is repeated with more room, until it is done. Results go to stdout as JSON.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,10 @@ from file_steps import killed_at, steps_of
 from ffpipe.pipeline import cli, extract, score  # noqa: F401 - imported once, for all forks
 from ffpipe.pipeline.degrade import job  # noqa: F401
 from ffpipe.stages.detect import mtcnn  # noqa: F401
+
+
+#: Steps that a run is killed in front of, beside its first and its last.
+DRAWN = 10
 
 
 def forked(action: Callable[[], int]) -> tuple[int, str]:
@@ -50,7 +55,8 @@ def kills(arguments: list[str], homes: Path) -> object:
     (homes / "whole").mkdir()
     steps, _ = forked(lambda: steps_of(lambda: run(arguments, homes / "whole")))
     codes = {}
-    for step in range(steps):
+    drawn = random.Random(2).sample(range(1, steps - 1), DRAWN)
+    for step in (0, *sorted(drawn), steps - 1):
         home = homes / str(step)
         home.mkdir()
         assert killed_at(step, lambda home=home: run(arguments, home)), step

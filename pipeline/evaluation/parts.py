@@ -19,6 +19,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
+from ffpipe.manifests.durable import clear_temporaries
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.records import LogitRecord
 from ffpipe.manifests.schemas import to_table
@@ -99,6 +100,8 @@ class EvaluationFolder:
         with self.parts.group.lock():
             if self.resumed:
                 self.parts.group.sweep()
+                for folder in (self.path, *(place for place in self.path.iterdir() if place.is_dir())):
+                    clear_temporaries(folder)
                 say(f"goes on with what was scored before an interruption: {self.path}")
             try:
                 yield

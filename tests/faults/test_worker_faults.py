@@ -33,7 +33,7 @@ OUTCOMES = {
     "wrong picture": ("crashed", "the decoder's answer makes no sense"),
     "out of turn": ("crashed", "the decoder answered 'picture' out of turn"),
     "memory": ("too_large", "more memory than the limit"),
-    "sound": ("ok", "None"),
+    "sound": ("ok", ""),
 }
 
 
