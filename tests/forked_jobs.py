@@ -22,7 +22,6 @@ from ffpipe.pipeline import cli, extract, score  # noqa: F401 - imported once, f
 from ffpipe.pipeline.degrade import job  # noqa: F401
 from ffpipe.stages.detect import mtcnn  # noqa: F401
 
-
 #: Steps that a run is killed in front of, beside its first and its last.
 DRAWN = 10
 
