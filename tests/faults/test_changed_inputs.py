@@ -208,6 +208,7 @@ def test_extract_keeps_no_face_of_them_and_reads_them_again(tree: Path, clip: Pa
     assert set(again[0]["status"]) == {"ok"}
 
 
+@pytest.mark.slow
 def test_score_gives_no_verdict_and_scores_them_again(
     tree: Path, clip: Path, weights: Path, tmp_path: Path
 ) -> None:

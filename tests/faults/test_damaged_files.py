@@ -154,7 +154,10 @@ def tables_of(shards: ShardGroup) -> list[pd.DataFrame]:
     ]
 
 
-@pytest.mark.parametrize(("job", "table"), [("extract", "media"), ("score", "report"), ("score", "scores")])
+@pytest.mark.parametrize(
+    ("job", "table"),
+    [("extract", "media"), ("score", "report"), pytest.param("score", "scores", marks=pytest.mark.slow)],
+)
 def test_deleting_the_commit_that_is_named_mends_it_exactly(
     clip: Path,
     other: Path,

@@ -37,6 +37,7 @@ OUTCOMES = {
 }
 
 
+@pytest.mark.slow
 def test_each_fault_costs_its_own_medium_and_a_retry_reads_it(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
