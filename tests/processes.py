@@ -48,7 +48,7 @@ def cmdline(pid: int) -> bytes:
         return b""
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 120.0) -> bool:
+def wait_until(true: Callable[[], bool], seconds: float = 600.0) -> bool:
     """Whether something became true in time."""
     deadline = time.monotonic() + seconds
     while not (found := true()) and time.monotonic() < deadline:

@@ -94,7 +94,7 @@ def test_an_interrupt_ends_with_130_and_a_line_on_how_to_resume(
     wait_until(lambda: JOB.progress(tmp_path) >= 1 or driver.poll() is not None)
     family = {pid for pid in descendants(driver.pid) if b"Agent" not in cmdline(pid)}
     driver.send_signal(number)
-    _, said = driver.communicate(timeout=60)
+    _, said = driver.communicate(timeout=600)
     assert driver.returncode == 130, said
     assert said.count("run the same command again") == 1
     assert "Traceback" not in said
