@@ -179,7 +179,10 @@ def namespaces() -> None:
 def inside(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a shell script in a mount namespace of its own; "$@" are the arguments."""
     return subprocess.run(
-        ["unshare", "-rm", "sh", "-ec", script, "sh", *arguments], capture_output=True, text=True, timeout=1800
+        ["unshare", "-rm", "sh", "-ec", script, "sh", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=1800,
     )
 
 
