@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import pandas as pd
 from load_job import GONE_AFTER, Run, Work, left_behind, run, statuses_of
-from many_inputs import make_inputs, make_weights
+from many_inputs import make_inputs
 from process_tree import ROLES, wait_until_gone
+from small_weights import make_linear_weights
 
 MIB = 1 << 20
 
@@ -92,7 +93,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ffpipe-load-") as folder:
         place = Path(folder)
         statuses = make_inputs(place / "inputs", options.inputs, options.seed)
-        make_weights(place / "weights")
+        make_linear_weights(place / "weights")
         for job in options.job or ("score", "extract"):
             measure(job, place, statuses, options.engine, not options.without_kill)
 

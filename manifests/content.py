@@ -39,6 +39,14 @@ def _check_regular(facts: os.stat_result, path: Path | str) -> None:
         raise OSError(errno.EINVAL, "not a regular file any more", os.fspath(path))
 
 
+def file_facts(status: os.stat_result) -> tuple[int, ...]:
+    """What tells a file from another and from itself at another time: device, inode, bytes, mtime and ctime in ns.
+
+    The last cannot be set back: content that was exchanged and put back leaves it changed.
+    """
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def sequence_hash(hashes: Iterable[str]) -> str:
     """The content hash of a sequence from the SHA-256 of each picture's bytes, hex, in their order.
 

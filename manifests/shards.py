@@ -11,93 +11,29 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ffpipe.manifests.commits import Commit, Part, read_commit
 from ffpipe.manifests.content import sha256_file
+from ffpipe.manifests.durable import clear_temporaries, sync_folder, write_atomic, write_synced, writing
 from ffpipe.manifests.errors import IntegrityError, LockedError, StorageError
 from ffpipe.manifests.parquet import read_batches
 from ffpipe.manifests.schemas import SCHEMAS, check_file, completed
-from ffpipe.manifests.sealed import read_sealed, sealed
+
+__all__ = ["RunLock", "ShardGroup", "chunk_id", "write_atomic"]
 
 #: Rows that are read together, and the bytes they should not exceed: whole pictures are far larger than face crops.
 _ROW_GROUP, _ROW_GROUP_BYTES = 256, 128 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A Parquet file as its commit records it."""
-
-    file: str
-    bytes: int
-    sha256: str
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A finished chunk: the lead table's part, those of the companions, and what became of each input."""
-
-    chunk: str
-    part: Part
-    inputs: list[dict[str, Any]] = field(default_factory=list)
-    companions: dict[str, Part] = field(default_factory=dict)
-
-    def to_json(self) -> bytes:
-        """The commit as stored; keys `file`, `bytes`, `sha256`, `rows`, `inputs` and `companions`, and its own hash."""
-        lead = {name: getattr(self.part, name) for name in Part.__slots__}
-        others = {t: {name: getattr(p, name) for name in Part.__slots__} for t, p in self.companions.items()}
-        return sealed({**lead, "inputs": self.inputs, "companions": others})
-
-
-def _as_part(stored: Mapping[str, Any]) -> Part:
-    """Raises KeyError or ValueError where a commit does not tell of a part in its own folder."""
-    part = Part(**{name: stored[name] for name in Part.__slots__})
-    kinds = (str, int, str, int)
-    if not all(type(stored[name]) is kind for name, kind in zip(Part.__slots__, kinds, strict=True)):
-        raise ValueError("a field of another type")
-    if "/" in part.file or part.rows < 0:
-        raise ValueError("a part in another folder, or of a negative number of rows")
-    return part
-
-
 def chunk_id(inputs: Sequence[str]) -> str:
     """Name of a chunk: hash of its inputs' identities, in order; 20 hex digits."""
     return hashlib.sha256("\n".join(inputs).encode("utf-8", "surrogateescape")).hexdigest()[:20]
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace a file so that a crash leaves the old content or the new, never a mixture.
-
-    Raises StorageError naming the file; the old file is then intact.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        _write_synced(temporary, content)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class ShardGroup:
@@ -146,9 +82,11 @@ class ShardGroup:
                 self._discard(name)
                 return False
             self._link_companions(record, name)
-        except OSError as error:
-            self._discard(name)
-            raise StorageError(f"cannot write to {self.root}: {error.strerror or error}") from error
+        except StorageError:
+            # On a disk that cannot be written nothing can be deleted either; the next run sweeps.
+            with suppress(OSError, StorageError):
+                self._discard(name)
+            raise
         return True
 
     def _write_part(self, table: str, name: str, rows: pa.Table) -> Part:
@@ -157,31 +95,38 @@ class ShardGroup:
         final = folder / f"part-{name}.parquet"
         fitting = rows.num_rows * _ROW_GROUP_BYTES // max(1, rows.nbytes)
         size = max(1, min(_ROW_GROUP, fitting))
-        with temporary.open("wb") as sink:
-            pq.write_table(rows, sink, compression="zstd", write_page_checksum=True, row_group_size=size)
-            sink.flush()
-            os.fsync(sink.fileno())
-        part = Part(final.name, temporary.stat().st_size, sha256_file(temporary), rows.num_rows)
-        temporary.rename(final)
-        _sync_folder(folder)
+        with writing(final):
+            with temporary.open("wb") as sink:
+                pq.write_table(rows, sink, compression="zstd", write_page_checksum=True, row_group_size=size)
+                sink.flush()
+                os.fsync(sink.fileno())
+            part = Part(final.name, temporary.stat().st_size, sha256_file(temporary), rows.num_rows)
+            temporary.rename(final)
+            sync_folder(folder)
         return part
 
     def _link(self, table: str, chunk: str, name: str, content: bytes) -> bool:
         folder = self.root / table
         temporary = folder / "_tmp" / f"{name}.json"
-        _write_synced(temporary, content)
-        try:
-            os.link(temporary, folder / "_commits" / f"{chunk}.json")
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(folder / "_commits")
+        commit = self._commit_path(table, chunk)
+        with writing(commit):
+            write_synced(temporary, content)
+            try:
+                os.link(temporary, commit)
+            except FileExistsError:
+                return False
+            finally:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+            sync_folder(folder / "_commits")
         return True
 
+    def _commit_path(self, table: str, chunk: str) -> Path:
+        return self.root / table / "_commits" / f"{chunk}.json"
+
     def _link_companions(self, record: Commit, name: str) -> None:
-        for table, part in record.companions.items():
-            self._link(table, record.chunk, name, Commit(record.chunk, part, record.inputs).to_json())
+        for table in record.companions:
+            self._link(table, record.chunk, name, _companion(record, table))
 
     def _discard(self, name: str) -> None:
         """Delete this attempt's files, unless it is the one that committed."""
@@ -189,58 +134,56 @@ class ShardGroup:
             (self.root / table / "_tmp" / f"{name}.parquet").unlink(missing_ok=True)
             (self.root / table / "_tmp" / f"{name}.json").unlink(missing_ok=True)
         chunk = name.partition(".")[0]
-        winner = self.root / self.lead / "_commits" / f"{chunk}.json"
-        if winner.exists() and self._read_commit(winner).part.file == f"part-{name}.parquet":
+        winner = self._commit_path(self.lead, chunk)
+        if winner.exists() and read_commit(winner).part.file == f"part-{name}.parquet":
             return
         for table in self.tables:
             (self.root / table / f"part-{name}.parquet").unlink(missing_ok=True)
 
     def has(self, chunk: str) -> bool:
         """Whether the chunk is committed."""
-        return (self.root / self.lead / "_commits" / f"{chunk}.json").exists()
+        return self._commit_path(self.lead, chunk).exists()
 
     def commits(self) -> list[Commit]:
         """Every committed chunk, ordered by chunk id. Raises IntegrityError naming a damaged commit."""
         folder = self.root / self.lead / "_commits"
-        return [self._read_commit(path) for path in sorted(folder.glob("*.json"))]
-
-    def _read_commit(self, path: Path) -> Commit:
-        try:
-            stored = read_sealed(path)
-            others = {table: _as_part(part) for table, part in stored["companions"].items()}
-            return Commit(path.stem, _as_part(stored), stored["inputs"], others)
-        except (ValueError, KeyError, TypeError, AttributeError, IntegrityError) as error:
-            raise IntegrityError(
-                f"{path}: damaged commit ({type(error).__name__}); restore or delete it"
-            ) from error
+        return [read_commit(path) for path in sorted(folder.glob("*.json"))]
 
     def revoke(self, chunk: str) -> None:
         """Take a commit back, so that its inputs are planned again; the caller holds the lock and sweeps after."""
-        (self.root / self.lead / "_commits" / f"{chunk}.json").unlink(missing_ok=True)
+        path = self._commit_path(self.lead, chunk)
+        with writing(path):
+            path.unlink(missing_ok=True)
 
     def sweep(self) -> int:
-        """Delete what no commit names and finish half-linked companions; the caller holds the lock.
+        """Delete what no commit names and mend the companions' commits; the caller holds the lock.
 
-        Returns the number of files deleted.
+        Returns the number of files deleted. Raises StorageError.
         """
         commits = self.commits()
         for record in commits:
-            if any(not self._companion_commit(t, record.chunk).exists() for t in record.companions):
-                self._link_companions(record, f"{record.chunk}.sweep")
+            self._mend_companions(record)
         kept = {(t, self._part(record, t).file) for record in commits for t in self.tables}
         chunks = {record.chunk for record in commits}
-        removed = 0
-        for table in self.tables:
-            folder = self.root / table
-            parts = [p for p in folder.glob("part-*.parquet") if (table, p.name) not in kept]
-            revoked = [p for p in (folder / "_commits").glob("*.json") if p.stem not in chunks]
-            for path in [*parts, *revoked, *(folder / "_tmp").iterdir()]:
-                path.unlink(missing_ok=True)
-                removed += 1
+        with writing(self.root):
+            removed = clear_temporaries(self.root)
+            for table in self.tables:
+                folder = self.root / table
+                parts = [p for p in folder.glob("part-*.parquet") if (table, p.name) not in kept]
+                revoked = [p for p in (folder / "_commits").glob("*.json") if p.stem not in chunks]
+                for path in [*parts, *revoked, *(folder / "_tmp").iterdir()]:
+                    path.unlink(missing_ok=True)
+                    removed += 1
         return removed
 
-    def _companion_commit(self, table: str, chunk: str) -> Path:
-        return self.root / table / "_commits" / f"{chunk}.json"
+    def _mend_companions(self, record: Commit) -> None:
+        """Link what a kill left out, and replace what was damaged since."""
+        for table in record.companions:
+            path, content = self._commit_path(table, record.chunk), _companion(record, table)
+            if not path.exists():
+                self._link(table, record.chunk, f"{record.chunk}.sweep", content)
+            elif path.read_bytes() != content:
+                write_atomic(path, content)
 
     def _part(self, record: Commit, table: str) -> Part:
         return record.part if table == self.lead else record.companions[table]
@@ -256,12 +199,17 @@ class ShardGroup:
         """Check a part against its commit, once per object. Raises IntegrityError naming the file."""
         if path.name in self._verified:
             return
+        chunk = path.name.removeprefix("part-").partition(".")[0]
+        mend = (
+            f"delete {self._commit_path(self.lead, chunk)} and run the command that made it again: "
+            "what it holds is then done anew"
+        )
         if not path.exists():
-            raise IntegrityError(f"{path}: named by a commit but missing")
+            raise IntegrityError(f"{path}: named by a commit but missing; {mend}")
         size = path.stat().st_size
         if size != part.bytes or sha256_file(path) != part.sha256:
             raise IntegrityError(
-                f"{path}: content differs from its commit ({size} bytes, {part.bytes} committed)"
+                f"{path}: content differs from its commit ({size} bytes, {part.bytes} committed); {mend}"
             )
         rows = check_file(path, table)
         if rows != part.rows:
@@ -289,11 +237,16 @@ class ShardGroup:
 
         Raises IntegrityError naming a damaged file.
         """
-        record = self._read_commit(self.root / self.lead / "_commits" / f"{chunk}.json")
+        record = read_commit(self._commit_path(self.lead, chunk))
         path = self.root / table / self._part(record, table).file
         check_file(path, table)
         schema = pa.schema([f for f in SCHEMAS[table] if columns is None or f.name in columns])
         return pa.Table.from_batches(_batches_of(path, table, schema.names, 65536), schema)
+
+
+def _companion(record: Commit, table: str) -> bytes:
+    """The commit that stands beside a companion's part, for readers of that table alone."""
+    return Commit(record.chunk, record.companions[table], record.inputs).to_json()
 
 
 def _batches_of(path: Path, table: str, columns: Sequence[str] | None, rows: int) -> Iterator[pa.RecordBatch]:

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
-from ffpipe.manifests.records import Entry, MediaRecord, Status
+from ffpipe.manifests.records import FAILED_STATUSES, Entry, MediaRecord, Status
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline import plan
 from ffpipe.pipeline.config import EngineName
@@ -149,12 +149,15 @@ def hash_entries(
 
 
 def forget_failed(shards: ShardGroup, settings: EngineSettings, say: Say) -> None:
-    """Where the settings ask for it, take back what holds failed inputs, before anything stored is relied upon.
+    """Take back what holds failed inputs, before anything stored is relied upon; the caller holds the lock.
 
-    The caller holds the lock of the shards.
+    Those that changed or went while they were processed always: another run finds them at rest, and each input has
+    one row. All others where the settings ask for it.
     """
+    if moved := plan.revoke_failed(shards, (Status.CHANGED, Status.MISSING)):
+        say(f"{_inputs(moved)} that changed while an earlier run processed them will be read again")
     if settings.retry_failed:
-        say(f"{_inputs(plan.revoke_failed(shards))} that failed before will be tried again")
+        say(f"{_inputs(plan.revoke_failed(shards, FAILED_STATUSES))} that failed before will be tried again")
 
 
 def drive(

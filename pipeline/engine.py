@@ -15,12 +15,14 @@ import uuid
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, Self
 
 from ffpipe.manifests.errors import FfpipeError
 from ffpipe.pipeline import environment, loopback
+from ffpipe.pipeline.stops import guard_against_stops
 
 #: Tries that a single item gets, alone, after the chunk that held it killed a worker.
 RETRIES_ALONE = 2
@@ -232,7 +234,8 @@ class _PoolWorker:
         self.connection, inner = context.Pipe()
         self.chunk: Chunk | None = None
         self._process = context.Process(target=_serve, args=(inner, os.getpid()), daemon=True)
-        self._process.start()
+        with _interrupts_held():
+            self._process.start()
         inner.close()
 
     @property
@@ -257,10 +260,21 @@ class _PoolWorker:
         self.connection.close()
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Around the start of a process: it inherits that Ctrl-C is held back, also while it imports. Ours comes after."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, parent: int) -> None:
     """Body of a pool worker: chunks in, summaries or errors out, until the pipe closes."""
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    guard_against_stops()
     while True:
         try:
             job, chunk = connection.recv()

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
+from ffpipe.manifests.commits import Commit
 from ffpipe.manifests.qualities import MAX_RATE_FACTOR, quality_named, rate_factor
 from ffpipe.manifests.records import FaceRecord, MediaRecord, Probe, Status
 from ffpipe.manifests.schemas import from_table
-from ffpipe.manifests.shards import Commit, ShardGroup
+from ffpipe.manifests.shards import ShardGroup
 from ffpipe.manifests.splits import components
 from ffpipe.pipeline.plan import Better, MediumItem, is_own
 from ffpipe.stages.faces import GivenFaces, KnownFace, faces_to_give

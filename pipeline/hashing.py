@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ffpipe.manifests.content import sha256_file
+from ffpipe.manifests.durable import writing
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.pictures import hash_of
 from ffpipe.manifests.records import Entry, Pictures, Status
 
 _THREADS = 2  # enough to overlap reading with hashing; hashing releases the interpreter lock
+#: Seconds that a run waits for another one of this workspace to finish its write.
+_PATIENCE = 30.0
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +38,6 @@ class Hashed:
     reason: str | None = None
 
 
-#: What is wrong with the disk, the rights or another run, and not with the file's content.
-_OF_THE_SYSTEM = (
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-)
-
-T = TypeVar("T")
-
-
 class HashCache:
     """Remembered hashes in a SQLite file; a cache, so damage to it is repaired by starting anew.
 
@@ -56,57 +46,64 @@ class HashCache:
     """
 
     def __init__(self, path: Path) -> None:
+        """Raises StorageError where the file cannot be made: a full disk, a folder that is read-only."""
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._sound(self._prepare)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._mending(self._prepare)
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=30)
+    def _mending(self, action: Callable[[sqlite3.Connection], _Found]) -> _Found:
+        """What an action on the base gives; a damaged one is deleted first. Raises StorageError."""
+        try:
+            return self._tried(action)
+        except sqlite3.DatabaseError:
+            with writing(self._path):
+                self._path.unlink(missing_ok=True)
+        self._tried(self._prepare)
+        return self._tried(action)
 
-    def _prepare(self) -> None:
-        with closing(self._connect()) as base, base:
-            base.execute(
-                "CREATE TABLE IF NOT EXISTS sealed_hashes"
-                " (path BLOB PRIMARY KEY, bytes INT, mtime INT, inode INT, sha256 TEXT, seal TEXT)"
-            )
+    def _tried(self, action: Callable[[sqlite3.Connection], _Found]) -> _Found:
+        """Raises StorageError for what the system refuses: it says nothing against a file that other runs rely on."""
+        try:
+            with closing(sqlite3.connect(self._path, timeout=_PATIENCE)) as base, base:
+                base.text_factory = _text
+                return action(base)
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_ERROR:
+                raise sqlite3.DatabaseError(str(error)) from error
+            raise StorageError(f"cannot use {self._path}: {error}") from error
+        except UnicodeDecodeError as error:  # a name in a damaged schema
+            raise sqlite3.DatabaseError(str(error)) from error
+
+    @staticmethod
+    def _prepare(base: sqlite3.Connection) -> None:
+        base.execute(
+            "CREATE TABLE IF NOT EXISTS sealed_hashes"
+            " (path BLOB PRIMARY KEY, bytes INT, mtime INT, inode INT, sha256 TEXT, seal TEXT)"
+        )
 
     def load(self) -> dict[bytes, tuple[int, int, int, str]]:
         """Everything remembered: absolute path to size, modification time in ns, inode and hash."""
-        rows = self._sound(self._rows)
-        return {row[0]: row[1:5] for row in rows if row[5] == _seal(*row[:5])}
 
-    def _rows(self) -> list[Any]:
-        with closing(self._connect()) as base:
-            return base.execute(
-                "SELECT path, bytes, mtime, inode, sha256, seal FROM sealed_hashes"
-            ).fetchall()
+        def read(base: sqlite3.Connection) -> dict[bytes, tuple[int, int, int, str]]:
+            rows = base.execute("SELECT path, bytes, mtime, inode, sha256, seal FROM sealed_hashes")
+            return {row[0]: row[1:5] for row in rows if row[5] == _seal(*row[:5])}
+
+        return self._mending(read)
 
     def store(self, rows: Iterable[tuple[bytes, int, int, int, str]]) -> None:
         """Remember hashes. Raises StorageError where the file cannot be written; the hashes themselves are valid."""
-        sealed = [(*row, _seal(*row)) for row in rows]
-        try:
-            self._sound(lambda: self._insert(sealed))
-        except sqlite3.DatabaseError as error:
-            raise StorageError(f"cannot write {self._path}: {error}") from error
+        kept = [(*row, _seal(*row)) for row in rows]
+        self._mending(
+            lambda base: base.executemany(
+                "INSERT OR REPLACE INTO sealed_hashes VALUES (?, ?, ?, ?, ?, ?)", kept
+            )
+        )
 
-    def _insert(self, rows: list[tuple[Any, ...]]) -> None:
-        with closing(self._connect()) as base, base:
-            base.executemany("INSERT OR REPLACE INTO sealed_hashes VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def _sound(self, act: Callable[[], T]) -> T:
-        """What an action on the file gives; on a damaged one, what it gives on an empty one."""
-        try:
-            return act()
-        except (
-            sqlite3.DatabaseError,
-            UnicodeDecodeError,
-        ) as error:  # the latter from a name in a damaged schema
-            # An extended code has the kind of error in its lowest byte; text that is none has no code at all.
-            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _OF_THE_SYSTEM:
-                raise
-            self._path.unlink(missing_ok=True)
-            self._prepare()
-            return act()
+def _text(value: bytes) -> str:
+    """Text of the base, whatever became of its bytes; a row with other text than was written is not used."""
+    return value.decode(errors="replace")
 
 
 def _seal(*row: Any) -> str:
@@ -156,13 +153,17 @@ def hash_inputs(
                 path, status=Status.UNREADABLE, reason=getattr(error, "strerror", None) or str(error)
             )
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
         for hashed in pool.map(one, paths):
             if done:
                 done()
             yield hashed
-    if fresh:
-        cache.store(fresh)
+    finally:
+        # After an interrupt nobody waits until the largest file is hashed; what is hashed is not hashed again.
+        pool.shutdown(wait=False, cancel_futures=True)
+        if fresh:
+            cache.store(fresh)
 
 
 def _file_facts(path: str) -> tuple[int, int, int] | Hashed:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from ffpipe.manifests.errors import IntegrityError
 from ffpipe.manifests.parquet import open_parquet
 from ffpipe.manifests.records import SIDA_LENGTH
+from ffpipe.manifests.schemas import check_file
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline.faces import Face, FaceTable
 from ffpipe.pipeline.sampler import POOL_BYTES
@@ -86,7 +87,12 @@ class ShardFaces:
             for path, part in group.shards("faces"):
                 if verify:
                     group.verify(path, part, "faces")
-                builder.add(path)
+                else:
+                    check_file(path, "faces")
+                try:
+                    builder.add(path)
+                except (OSError, pa.ArrowException) as error:
+                    raise IntegrityError(f"{path}: cannot be read: {error}") from error
             builder.close_group()
         return cls(builder.table(), builder.blocks, cache_bytes)
 

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.inputs import display_path
-from ffpipe.manifests.records import Entry, FaceRecord, MediaRecord, Pictures, Probe, Status
+from ffpipe.manifests.records import Entry, FaceRecord, MediaRecord, Probe, Status
 from ffpipe.pipeline.config import FrameSettings
 from ffpipe.pipeline.guides import Guide, OtherFrames
 from ffpipe.pipeline.plan import MediumItem
+from ffpipe.pipeline.watched import Watch
 from ffpipe.stages.crop import BLOCK, CropSettings, Kind
 from ffpipe.stages.decode import Limits
 from ffpipe.stages.decode.contract import Frame
@@ -94,31 +94,36 @@ class MediumReader:
         if item.status is not None:
             return MediumResult(blank(item, item.status, item.reason))
         guided = False
+        watch = Watch(item.opened, item.sha256)
         try:
-            media, faces, guided = self._decode(item, guide)
+            media, faces, guided = self._decode(item, guide, watch)
         except MediaError as error:
             media, faces = blank(item, Status(error.status), error.reason), []
-        reason = changed(item)
-        if reason:
-            media, faces = blank(item, Status.CHANGED, reason), []
+        if fault := watch.fault():
+            media, faces = blank(item, Status(fault.status), fault.reason), []
         tried = guide.media.media_id if guide else None
         return MediumResult(media, faces, time.monotonic() - began, tried, guided and not media.status.failed)
 
-    def _decode(self, item: MediumItem, guide: Guide | None) -> tuple[MediaRecord, list[FaceRecord], bool]:
+    def _decode(
+        self, item: MediumItem, guide: Guide | None, watch: Watch
+    ) -> tuple[MediaRecord, list[FaceRecord], bool]:
         """The medium, its faces, and whether they were cut by the guide's boxes."""
         if guide is None:
-            return *self._look(item, None), False
+            return *self._look(item, None, watch), False
         try:
-            return *self._look(item, guide), True
+            return *self._look(item, guide, watch), True
         except OtherFrames as difference:
-            media, faces = self._look(item, None)
+            media, faces = self._look(item, None, watch)
             note = f"faces searched in this copy itself: {difference}"
             return replace(media, reason="; ".join(filter(None, [media.reason, note]))), faces, False
 
-    def _look(self, item: MediumItem, guide: Guide | None) -> tuple[MediaRecord, list[FaceRecord]]:
+    def _look(
+        self, item: MediumItem, guide: Guide | None, watch: Watch
+    ) -> tuple[MediaRecord, list[FaceRecord]]:
         """The medium and its faces. Raises MediaError, and OtherFrames where the guide does not fit."""
         times: dict[int, float] = {}
         with self._sandbox.open(item.opened, self._sampling) as medium:
+            watch.check_opened(medium.file)
             if guide:
                 guide.check_header(medium.probe)
             found = find_faces(
@@ -194,15 +199,3 @@ def for_entry(media: MediaRecord, entry: Entry, dataset: str | None = None) -> M
         dataset=dataset,
         **{name: getattr(entry, name) for name in Entry.__slots__ if name not in ("path", "pictures")},
     )
-
-
-def changed(item: MediumItem) -> str | None:
-    """Why the file is not the one that was planned any more, or None; a sequence was checked as it was read."""
-    opened = item.opened
-    if isinstance(opened, Pictures):
-        return None
-    try:
-        now = sha256_file(opened)
-    except OSError as error:
-        return f"the file could not be read again after decoding: {error.strerror}"
-    return None if now == item.sha256 else "the file changed while it was processed"

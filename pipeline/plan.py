@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -174,14 +174,14 @@ def _bytes(items: Sequence[MediumItem]) -> int:
     return sum(item.bytes for item in items)
 
 
-def revoke_failed(group: ShardGroup) -> int:
-    """Take back the chunks that hold a failed input, so that they are done again; the caller holds the lock.
+def revoke_failed(group: ShardGroup, statuses: Collection[Status]) -> int:
+    """Take back the chunks that hold an input of these statuses, so that they are done again; the caller has the lock.
 
-    Returns the number of failed inputs that will be tried again.
+    Returns the number of such inputs. Those without content are planned anew by each run, and not counted.
     """
     failed = 0
     for commit in group.commits():
-        found = sum(Status(i["status"]).failed for i in commit.inputs)
+        found = sum(Status(i["status"]) in statuses for i in commit.inputs)
         if found and not commit.chunk.startswith(UNREAD):
             group.revoke(commit.chunk)
             failed += found

@@ -25,6 +25,7 @@ from ffpipe.pipeline.engine import (
     portable,
     warm_worker,
 )
+from ffpipe.pipeline.stops import guard_against_stops
 
 #: Only plans and summaries cross the object store; pixels never do.
 OBJECT_STORE_BYTES = 150 << 20
@@ -129,6 +130,7 @@ class RayEngine(Engine):
 # rule (alone, a bounded number of times, then recorded) needs every loss reported.
 @ray.remote(num_cpus=1, max_retries=0)  # type: ignore[untyped-decorator]
 def _work(job: Job, chunk: Chunk) -> Any:
+    guard_against_stops()
     try:
         return warm_worker(job)(chunk, attempt_name())
     except FfpipeError as error:

@@ -11,10 +11,10 @@ from typing import Any
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import MediaRecord, Split
 from ffpipe.manifests.schemas import from_table
-from ffpipe.manifests.sealed import read_sealed
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.manifests.split_files import Place, SplitFile, relative_to
 from ffpipe.manifests.splits import leaks
+from ffpipe.pipeline.workspace import read_job
 from ffpipe.stages.crop import CropSettings, Kind
 
 #: How many leaks of a split file are spelt out; `ffpipe splits check` names them all.
@@ -124,7 +124,7 @@ def parts_of(media: Iterable[MediaRecord]) -> dict[str, Split]:
 
 def stored_job(group: ShardGroup) -> dict[str, Any]:
     """What extraction noted of a dataset: configuration, crop fingerprint, split. Raises StorageError."""
-    return read_sealed(group.root / "job.json")
+    return read_job(group.root)
 
 
 def crop_settings(names: Sequence[str], jobs: Sequence[dict[str, Any]]) -> CropSettings:

@@ -24,9 +24,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ffpipe.manifests.durable import clear_temporaries, write_together, writing
 from ffpipe.manifests.errors import StorageError, UsageError
 from ffpipe.manifests.parquet import read_schema
-from ffpipe.manifests.shards import write_atomic
 
 PROVENANCE_KEY = b"ffpipe.provenance"
 
@@ -75,14 +75,16 @@ def provenance_of(table: pa.Table) -> dict[str, Any]:
 def write_report(path: Path, tables: Mapping[str, pa.Table]) -> list[Path]:
     """Write `report` to `path` and the other tables beside it; the report last, so that it is never alone.
 
-    Returns the files written, the report first. Raises StorageError naming the file that could not be written; its
-    old content is intact.
+    Returns the files written, the report first. Raises StorageError naming the file that could not be written; where
+    the disk was full, the old content of every one is intact.
     """
-    written: list[Path] = []
+    contents: dict[Path, bytes] = {}
     for name in [*(n for n in tables if n != "report"), "report"]:
-        target = path if name == "report" else companion(path, name)
-        written = [*write_table(target, tables[name]), *written]
-    return written
+        contents |= _contents(path if name == "report" else companion(path, name), tables[name])
+    with writing(path.parent):
+        clear_temporaries(path.parent, {file.name for file in contents})
+    write_together(contents)
+    return list(reversed(contents))
 
 
 def write_table(path: Path, table: pa.Table) -> list[Path]:
@@ -90,16 +92,19 @@ def write_table(path: Path, table: pa.Table) -> list[Path]:
 
     Returns the files written. Raises UsageError for the suffix (also for a page of what is no report), StorageError.
     """
+    contents = _contents(path, table)
+    write_together(contents)
+    return list(reversed(contents))
+
+
+def _contents(path: Path, table: pa.Table) -> dict[Path, bytes]:
+    """What each file of a table is to hold, the table itself last. Raises UsageError for the suffix."""
     check_output(path)
     suffix = path.suffix.lower()
-    content = _WRITERS[suffix](table)
-    written = [path]
+    beside = {}
     if suffix in _WITHOUT_ROOM:
-        beside = _beside(path)
-        write_atomic(beside, (_dumps(provenance_of(table), indent=1) + "\n").encode())
-        written.append(beside)
-    write_atomic(path, content)
-    return written
+        beside[_beside(path)] = (_dumps(provenance_of(table), indent=1) + "\n").encode()
+    return {**beside, path: _WRITERS[suffix](table)}
 
 
 def _beside(path: Path) -> Path:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffpipe.manifests.errors import ConfigMismatch, UsageError
+from ffpipe.manifests.errors import ConfigMismatch, IntegrityError, UsageError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.sealed import read_sealed, sealed
 from ffpipe.manifests.shards import ShardGroup, write_atomic
 
 DEFAULT_WORKSPACE = "ffpipe-workspace"
+#: The file in a folder of shards that ties it to one configuration.
+JOB = "job.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
@@ -111,15 +113,25 @@ def bind_job(root: Path, digest: str, facts: dict[str, Any], overwrite_hint: str
     The first run stores `facts`; later runs of the same configuration get them back unchanged.
     Raises ConfigMismatch for another configuration, StorageError when the file is damaged or cannot be read.
     """
-    path = root / "job.json"
+    path = root / JOB
     if not path.exists():
         write_atomic(path, sealed({"digest": digest, **facts}, indent=1))
         return {"digest": digest, **facts}
-    stored = read_sealed(path)
+    stored = read_job(root)
     if stored.get("digest") != digest:
         differs = _differences(stored.get("bound", {}), facts.get("bound", {}))
         raise ConfigMismatch(f"{root} holds results of another configuration ({differs}); {overwrite_hint}")
     return stored
+
+
+def read_job(root: Path) -> dict[str, Any]:
+    """What `bind_job` stored in a folder of shards. Raises StorageError naming a file that is damaged or not there."""
+    try:
+        return read_sealed(root / JOB)
+    except IntegrityError as error:
+        raise IntegrityError(
+            f"{error.message}; restore it, or delete it and run the command that made it again"
+        ) from error
 
 
 def _differences(stored: Any, wanted: dict[str, Any]) -> str:

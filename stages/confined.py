@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -49,7 +48,9 @@ class ConfinedChild:
 
     def __init__(self, module: str, settings: Sequence[str], descriptors: Sequence[int] = ()) -> None:
         with ExitStack() as stack:
-            self._words = stack.enter_context(tempfile.TemporaryFile())
+            # In memory, since a full disk must not keep a child from saying so.
+            descriptor = os.memfd_create("ffpipe-stderr", os.MFD_CLOEXEC)
+            self._words = stack.enter_context(os.fdopen(descriptor, "w+b"))
             ours, theirs = socket.socketpair()
             self._channel = Channel(ours)
             stack.callback(self._channel.close)

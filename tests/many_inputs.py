@@ -11,16 +11,12 @@ import random
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from media import face_painter, make_clip, make_face_clip, make_gif, make_noise_clip, noise
 from names import NAMES
 from PIL import Image
-
-from ffpipe.models import checkpoint, create_detector
-from ffpipe.stages.crop import CropSettings
 
 #: Pixels of the clips and stills: the smallest at which the photographed face is found.
 SIZE = (160, 120)
@@ -154,15 +150,3 @@ def _name(number: int, suffix: str, generator: random.Random) -> bytes:
         return plain + suffix.encode()
     odd = generator.choice(NAMES)[: 255 - len(plain) - 4]
     return odd.removesuffix(b".mp4") + plain + suffix.encode()[:4]
-
-
-def make_weights(folder: Path) -> Path:
-    """A saved `sida-linear` with random weights: the detector that costs next to nothing."""
-    torch.manual_seed(0)
-    crop = CropSettings()
-    facts = {"crop": asdict(crop), "crop_fingerprint": crop.fingerprint(), "thresholds": None}
-    model = create_detector("sida-linear")
-    checkpoint.save(
-        folder, model, name="sida-linear", options={}, extra=facts, metrics={}, card="Random weights."
-    )
-    return folder

@@ -45,3 +45,8 @@ def make_weights(
 def make_tiny_weights(folder: Path) -> Path:
     """The smallest detector, with bars that its scores pass."""
     return make_weights(folder, LOW_BARS, name="meso4", options=CASES["meso4"].small)
+
+
+def make_linear_weights(folder: Path) -> Path:
+    """The detector that costs next to nothing, without bars."""
+    return make_weights(folder, name="sida-linear", options={})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from typing import Annotated, Any
@@ -12,15 +11,13 @@ import typer
 
 import ffpipe
 from ffpipe.manifests.errors import FfpipeError, StorageError, UsageError
-from ffpipe.pipeline import environment
+from ffpipe.pipeline import environment, interrupts
 
 # Each of these modules adds its commands to the program when it is imported; help lists them in this order.
 from ffpipe.pipeline.cli import data, splits, training, scoring, evaluation, reproducing  # isort: skip
 from ffpipe.pipeline.cli.common import app, say
 
 __all__ = ["data", "evaluation", "main", "reproducing", "run", "scoring", "splits", "training"]
-
-INTERRUPTED = 130
 
 #: What the parser raises. Typer brings click along or inside itself, so the class is found through its own.
 _ParseError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -43,14 +40,17 @@ def _options(
 
 
 def main() -> None:
-    """Entry point: run a command and end with its exit code."""
+    """Run a command and end with its exit code."""
     environment.prepare()
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(sys.argv[1:]))
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+    interrupts.raise_first()
+    code = run(sys.argv[1:])
+    if code == interrupts.INTERRUPTED:
+        interrupts.ignore_more()
+        say(interrupts.HOW_TO_GO_ON)
+        sys.stdout.flush()
+        # Threads that still hash a large file, or end a cluster, are not waited for.
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -62,30 +62,26 @@ def run(arguments: list[str]) -> int:
     try:
         code = command.main(args=arguments, prog_name="ffpipe", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        return interrupts.INTERRUPTED
     except _ParseError as error:
         return _fail(error, error.format_message(), UsageError.exit_code, debug)
-    except FfpipeError as error:
-        return _fail(error, error.message, error.exit_code, debug)
     except BrokenPipeError:
         # The reader of standard output has gone; nothing is left to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FfpipeError.exit_code
-    except OSError as error:
-        return _fail(
-            error,
-            f"{error.filename or 'input/output'}: {error.strerror or error}",
-            StorageError.exit_code,
-            debug,
-        )
     except Exception as error:  # noqa: BLE001 - the last resort: a bug is named in one line, --debug shows where
-        return _fail(
-            error, f"a bug in ffpipe: {type(error).__name__}: {error} (--debug shows where)", 1, debug
-        )
-    # Some versions of the parser turn an interrupt into this exit code themselves.
-    if code == INTERRUPTED:
-        say("interrupted; run the same command again to go on from here")
+        # An interrupt in the middle of an import, say, comes out as something else.
+        return interrupts.INTERRUPTED if interrupts.seen() else _failed(error, debug)
     return code if isinstance(code, int) else 0
+
+
+def _failed(error: Exception, debug: bool) -> int:
+    if isinstance(error, FfpipeError):
+        return _fail(error, error.message, error.exit_code, debug)
+    if isinstance(error, OSError):
+        place = error.filename or "input/output"
+        return _fail(error, f"{place}: {error.strerror or error}", StorageError.exit_code, debug)
+    return _fail(error, f"a bug in ffpipe: {type(error).__name__}: {error} (--debug shows where)", 1, debug)
 
 
 def _fail(error: Exception, text: str, code: int, debug: bool) -> int:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ffpipe.manifests.durable import clear_temporaries
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.records import Entry
 from ffpipe.manifests.shards import RunLock, write_atomic
@@ -66,7 +67,7 @@ class Store:
         except FileExistsError:
             return
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
 
     def records(self) -> dict[Path, Record]:
         """What was made and is still there, by file. Raises StorageError for a damaged record."""
@@ -88,6 +89,9 @@ class Store:
         for folder in set(folders):
             for path in folder.glob(f"{_TEMPORARY}*"):
                 path.unlink(missing_ok=True)
+        clear_temporaries(self.out, {SIDECAR, MANIFEST})
+        for folder in (self.state, self.state / "copies"):
+            clear_temporaries(folder)
 
     def _inner(self, target: Path) -> str:
         return str(target.relative_to(self.out))

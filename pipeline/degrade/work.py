@@ -19,6 +19,7 @@ from ffpipe.pipeline import provenance
 from ffpipe.pipeline.degrade.plan import Clip
 from ffpipe.pipeline.degrade.store import Store
 from ffpipe.pipeline.engine import Chunk, Worker
+from ffpipe.pipeline.watched import Watch
 from ffpipe.stages.decode import Limits
 from ffpipe.stages.transcode import CODEC, PRESET, transcode_confined
 
@@ -102,8 +103,10 @@ class DegradeJob:
         places = [self.store.temporary(copy.target, attempt) for copy in copies]
         with _files(places) as descriptors:
             outputs = {copy.crf: opened for copy, opened in zip(copies, descriptors, strict=True)}
+            watch = Watch(item.clip.entry.path, item.sha256)
             facts = transcode_confined(item.clip.entry.path, outputs, self.limits)
-            self._check(item)
+            if fault := watch.fault():
+                raise fault
             for copy, place, descriptor in zip(copies, places, descriptors, strict=True):
                 os.fsync(descriptor)
                 record = {
@@ -120,14 +123,6 @@ class DegradeJob:
                 }
                 self.store.finish(place, copy.target, record)
         return len(copies)
-
-    def _check(self, item: Item) -> None:
-        try:
-            now = sha256_file(item.clip.entry.path)
-        except OSError as error:
-            raise MediaError(Status.CHANGED, f"it could not be read again: {error.strerror}") from error
-        if now != item.sha256:
-            raise MediaError(Status.CHANGED, "the file changed while copies were made of it")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ffpipe.manifests.durable import writing
 from ffpipe.manifests.errors import StorageError
 from ffpipe.pipeline.output import Say
 
@@ -25,13 +26,16 @@ def log_opening(run: Path, data: str, facts: dict[str, Any]) -> int:
     path = run / LOG
     number = 1 + len([opening for opening in read_openings(run) if opening.get("data") == data])
     line = json.dumps({"opening": number, "data": data, **facts}, sort_keys=True)
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    with writing(path), path.open("ab") as file:
+        before = file.tell()
+        try:
+            file.write(line.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+        except OSError:
+            # Half a line, on a full disk, would make the whole log unreadable.
+            os.truncate(path, before)
+            raise
     return number
 
 

@@ -19,13 +19,14 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
+from ffpipe.manifests.durable import clear_temporaries
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.records import LogitRecord
 from ffpipe.manifests.schemas import to_table
 from ffpipe.manifests.shards import ShardGroup, chunk_id
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.validation import Logits
-from ffpipe.pipeline.workspace import bind_job
+from ffpipe.pipeline.workspace import bind_job, read_job
 
 #: Folder in a run's folder with one folder an evaluation.
 EVALUATIONS = "evaluations"
@@ -99,6 +100,8 @@ class EvaluationFolder:
         with self.parts.group.lock():
             if self.resumed:
                 self.parts.group.sweep()
+                for folder in (self.path, *(place for place in self.path.iterdir() if place.is_dir())):
+                    clear_temporaries(folder)
                 say(f"goes on with what was scored before an interruption: {self.path}")
             try:
                 yield
@@ -126,8 +129,8 @@ def _parts(folder: Path) -> Parts:
 def _stored(folder: Path) -> dict[str, Any]:
     """What an unfinished evaluation noted; empty for a folder of another kind, or whose making was interrupted."""
     try:
-        return dict(json.loads((folder / _PARTS / "job.json").read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return read_job(folder / _PARTS)
+    except StorageError:
         return {}
 
 

@@ -1,5 +1,5 @@
 """`python -m ffpipe` is the command line."""
 
-from ffpipe.pipeline.cli import main
+from ffpipe.pipeline.start import main
 
 main()

@@ -70,7 +70,7 @@ class Channel:
             raise ChannelClosed
         try:
             message = json.loads(self._take(length, deadline))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ChannelClosed from error
         if not isinstance(message, dict):
             raise ChannelClosed

@@ -87,7 +87,9 @@ class _Server:
         sampling = Sampling(**request["sampling"]) if request["sampling"] else None
         with Decoding(medium, sampling, self._backend, self._limits, self._archives) as decoding:
             bound_cpu(self._limits.cpu_seconds + self._limits.allowance(decoding.duration))
-            self._channel.send(kind="header", probe=asdict(decoding.probe), targets=decoding.targets)
+            self._channel.send(
+                kind="header", probe=asdict(decoding.probe), targets=decoding.targets, file=decoding.file
+            )
             if request["header_only"]:
                 decoding.partial_reason = decoding.cut_short()
             else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ffpipe.manifests.content import file_facts
 from ffpipe.manifests.errors import MediaError
 from ffpipe.manifests.records import Pictures, Probe, Status
 from ffpipe.stages.decode.contract import Backend, Frame, Limits, Picture
@@ -30,7 +31,8 @@ class Decoding:
 
     probe holds the header's facts, targets how many looks were asked for (for every frame: the frames that
     the file lists), decoded the distinct frames given so far, and covered the targets that they answer.
-    duration is in seconds, 0 for an image, nominal for a sequence of pictures.
+    duration is in seconds, 0 for an image, nominal for a sequence of pictures. file holds the facts of the file that
+    was opened (`content.file_facts`), None for a sequence.
     partial_reason says after the last frame why some targets have none; None where all have one.
     """
 
@@ -51,6 +53,7 @@ class Decoding:
         self.decoded = 0
         self.covered = 0
         self.partial_reason: str | None = None
+        self.file: tuple[int, ...] | None = None
         self._faults: list[str]
         self._pictures: Iterator[tuple[Picture, int]]
         self._video: Video | None = None
@@ -63,6 +66,7 @@ class Decoding:
             return
         with ExitStack() as opening:
             source = opening.enter_context(open_source(os.path.abspath(os.fsencode(medium)), limits))  # noqa: PTH100
+            self.file = file_facts(os.fstat(source.descriptor))
             if source.kind == "image":
                 from ffpipe.stages.decode.image import read_image
 

@@ -10,14 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 
 from ffpipe.manifests.errors import MediaError, UsageError
-from ffpipe.manifests.records import Pictures, Probe, Status
-from ffpipe.stages.decode import DECODERS, DEFAULT_DECODER
+from ffpipe.manifests.records import Pictures, Status
+from ffpipe.stages.decode import DECODERS, DEFAULT_DECODER, answers
 from ffpipe.stages.decode.channel import (
     MAX_REQUEST,
     Channel,
@@ -100,9 +100,11 @@ class DecodeSandbox:
         request = _request(medium)
         child = self._ready_child()
         child.media += 1
-        child.channel.send(
-            **request, sampling=asdict(sampling) if sampling else None, header_only=header_only
-        )
+        asked = asdict(sampling) if sampling else None
+        with suppress(
+            ChannelClosed
+        ):  # a child that died since it was looked at shows where its header is waited for
+            child.channel.send(**request, sampling=asked, header_only=header_only)
         granted = granted_seconds(medium, self.limits) if isinstance(medium, Pictures) else 0.0
         self._medium = DecodedMedia(child, self.limits, granted)
         return self._medium
@@ -159,8 +161,8 @@ class DecodedMedia:
 
     probe holds the header's facts, targets how many looks were asked for (for every frame: the frames that
     the file lists), decoded the distinct frames given so far, covered the targets that they answer, and
-    partial_reason, after the last frame, why some targets have none. A frame's rgb is overwritten once the
-    next frame is asked for.
+    partial_reason, after the last frame, why some targets have none; file the facts of the file that the child has
+    open (`content.file_facts`), None for a sequence. A frame's rgb is overwritten once the next frame is asked for.
 
     The time-out counts only the time spent waiting for the child, not what is done with its frames.
     """
@@ -176,8 +178,10 @@ class DecodedMedia:
         self._limit = limits.wall_seconds + granted
         self._finished = False
         header = self._receive("header")
-        self.probe = Probe(**header["probe"])
-        self.targets = int(header["targets"])
+        with self._believed():
+            self.probe = answers.probe_of(header)
+            self.targets = answers.count_of(header, "targets")
+            self.file = answers.file_of(header)
         self.decoded = 0
         self.covered = 0
         self.partial_reason: str | None = None
@@ -190,17 +194,32 @@ class DecodedMedia:
             message = self._receive("picture", "end")
             if message["kind"] == "end":
                 self._finished = True
-                self.probe = Probe(**message["probe"])
-                self.covered = int(message["covered"])
-                self.partial_reason = message["partial_reason"]
+                with self._believed():
+                    self.probe = answers.probe_of(message)
+                    self.covered = answers.count_of(message, "covered")
+                    self.partial_reason = answers.reason_of(message, "partial_reason")
                 self._child.pictures.trim()
                 return
-            slot = int(message["slot"])
-            rgb = self._child.pictures.view(slot, int(message["height"]), int(message["width"]))
+            with self._believed():
+                slot, frame = self._picture(message)
             self.decoded += 1
-            yield Frame(int(message["index"]), float(message["pts"]), rgb)
+            yield frame
             if not self._finished:
                 self._give_back(slot)
+
+    def _picture(self, message: Message) -> tuple[int, Frame]:
+        slot, height, width = (answers.count_of(message, name) for name in ("slot", "height", "width"))
+        rgb = self._child.pictures.view(slot, height, width)
+        return slot, Frame(answers.index_of(message), answers.seconds_of(message), rgb)
+
+    @contextmanager
+    def _believed(self) -> Iterator[None]:
+        """Around what reads an answer: a child that talks nonsense is ended, which costs its medium alone."""
+        try:
+            yield
+        except (answers.Nonsense, ValueError) as error:
+            self._fail()
+            raise MediaError(Status.CRASHED, f"the decoder's answer makes no sense: {error}") from error
 
     def _give_back(self, slot: int) -> None:
         with suppress(ChannelClosed):  # the child's end shows where its next message is waited for
@@ -218,14 +237,16 @@ class DecodedMedia:
             self._finished = True
             raise self._child.obituary() from error
         self._patience -= time.monotonic() - began
-        if message["kind"] == "error":
+        if message.get("kind") == "error":
             self._finished = True
-            if message["worn_out"]:
+            if message.get("worn_out"):
                 self._child.kill()
-            raise MediaError(message["status"], message["reason"])
-        if message["kind"] not in kinds:
+            with self._believed():
+                refusal = answers.refusal_of(message)
+            raise refusal
+        if message.get("kind") not in kinds:
             self._fail()
-            raise MediaError(Status.CRASHED, f"the decoder answered {message['kind']!r} out of turn")
+            raise MediaError(Status.CRASHED, f"the decoder answered {message.get('kind')!r:.40} out of turn")
         return message
 
     def _fail(self) -> None:
@@ -240,7 +261,9 @@ class DecodedMedia:
         deadline = time.monotonic() + _STOP_SECONDS
         try:
             self._child.channel.send(kind="stop")
-            while self._child.channel.receive(max(deadline - time.monotonic(), 0.001))["kind"] == "picture":
+            while (
+                self._child.channel.receive(max(deadline - time.monotonic(), 0.001)).get("kind") == "picture"
+            ):
                 continue
         except (ChannelClosed, ChannelTimeout):
             self._child.kill()

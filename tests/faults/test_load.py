@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from load_job import GONE_AFTER, Run, Work, left_behind, run, statuses_of
-from many_inputs import KINDS, make_inputs, make_weights
+from many_inputs import KINDS, make_inputs
 from process_tree import descendants, processes, shared_memory, wait_until_gone
+from small_weights import make_linear_weights
 
 from ffpipe.manifests.records import Status
 from ffpipe.manifests.shards import ShardGroup
@@ -46,7 +47,7 @@ def test_every_one_of_many_inputs_has_its_row_and_nothing_stays_behind(
 ) -> None:
     statuses = make_inputs(tmp_path / "in", FEW)
     assert {kind.status for kind in KINDS.values()} <= {*statuses.values()}, "every kind is among them"
-    weights, place = make_weights(tmp_path / "weights"), tmp_path / "tmp"
+    weights, place = make_linear_weights(tmp_path / "weights"), tmp_path / "tmp"
     place.mkdir()
     monkeypatch.setenv("TMPDIR", str(place))
     resource_tracker.ensure_running()
@@ -79,7 +80,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def many(place: Path) -> dict[bytes, str | None]:
-    make_weights(place / "weights")
+    make_linear_weights(place / "weights")
     return make_inputs(place / "in", MANY)
 
 

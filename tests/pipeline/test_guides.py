@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from media import make_face_clip, move_header_first, recompress
 
+from ffpipe.manifests.commits import Commit, Part
 from ffpipe.manifests.records import Entry, MediaRecord, Probe, Status
-from ffpipe.manifests.shards import Commit, Part, ShardGroup
+from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline import driver
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.engine import Chunk, Crash, Engine, Job, Outcome, attempt_name, warm_worker
