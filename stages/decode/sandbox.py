@@ -242,8 +242,8 @@ class DecodedMedia:
             if message.get("worn_out"):
                 self._child.kill()
             with self._believed():
-                refusal = answers.refusal_of(message)
-            raise refusal
+                # A name for it would tie it to its own traceback, and the shared memory to both.
+                raise answers.refusal_of(message)
         if message.get("kind") not in kinds:
             self._fail()
             raise MediaError(Status.CRASHED, f"the decoder answered {message.get('kind')!r:.40} out of turn")

@@ -230,7 +230,7 @@ def test_a_header_that_lies_is_refused(folder: Path) -> None:
 
 def _score(folder: Path, home: Workspace) -> object:
     config = ScoreConfig.build({"weights": folder, "engine": "local", "workers": 0})
-    return score([str(folder)], config, home, say=[].append)
+    return score([str(folder / WEIGHTS)], config, home, say=[].append)
 
 
 COMMANDS: dict[str, Callable[[Path, Workspace], object]] = {
