@@ -19,7 +19,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedErr
 from ray.train.torch import TorchTrainer
 
 from ffpipe.manifests.errors import UsageError
-from ffpipe.pipeline.ray_engine import connect
+from ffpipe.pipeline.ray_cluster import connect
 from ffpipe.pipeline.training_failure import TrainingBug, explained, is_lost_neighbour, raise_recorded, record
 from ffpipe.pipeline.training_job import TrainingJob, loading_threads, threads_here, work
 from ffpipe.pipeline.training_loop import Observer, Progress
@@ -43,7 +43,7 @@ def train_on_ray(
     workers, what stopped the job (an FfpipeError, or TrainingBug), and KeyboardInterrupt once the workers of a
     cluster started here are gone.
     """
-    owner = connect(address, cores, torch.cuda.device_count() if address == "local" else None)
+    owner = connect(address, cores, torch.cuda.device_count() if address == "local" else None, say)
     failure = job.state / _FAILURE
     try:
         scaling = _scaling(workers, loading_threads(job, gpu=True))
