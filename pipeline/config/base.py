@@ -201,7 +201,7 @@ WorkerMemory = Annotated[
         default=None,
         ge=1,
         json_schema_extra=HOW,
-        description="Memory of a worker process, in GiB; one that takes more is ended, and its input tried again alone, "
-        "then recorded as crashed. Default: a core's share of 80 % of the machine's, at least 4.",
+        description="Memory of a worker process, in GiB; one that takes more is ended, and its input recorded as "
+        "crashed if that happens alone too. Default: a core's share of 80 % of the machine's, at least 4.",
     ),
 ]
