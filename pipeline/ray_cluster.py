@@ -13,7 +13,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.errors import ClusterError, UsageError
 from ffpipe.pipeline import loopback, ray_access
 
 #: Only plans and summaries cross the object store; pixels never do.
@@ -102,13 +102,17 @@ def _start(cores: int, gpus: int | None) -> str | None:
     """Returns a warning where the user had the cluster ask for no token."""
     loopback.require()
     guarded = ray_access.grant_token()
-    ray.init(
-        address="local",
-        num_cpus=cores,
-        num_gpus=gpus,
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
-        **_QUIET,
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cores,
+            num_gpus=gpus,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            **_QUIET,
+        )
+    except Exception as error:
+        # Ray raises plain exceptions here, when a busy machine does not start its processes in time above all.
+        raise ClusterError(f"Ray did not start: {error}; --engine local does without it") from error
     return None if guarded else _UNGUARDED

@@ -10,10 +10,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 STORE_BYTES = 100 << 20
+#: Tries to start a node.
+STARTS = 4
 
 
 class RayHost:
@@ -60,7 +63,7 @@ def _serve(cores: int) -> None:
     from ray.cluster_utils import Cluster
 
     arguments = {"num_cpus": cores, "object_store_memory": STORE_BYTES, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=arguments)
+    cluster = _patiently(lambda: Cluster(initialize_head=True, head_node_args=arguments))
     nodes: dict[str, Any] = {}
     print(f"answer {cluster.address}", flush=True)
     for line in sys.stdin:
@@ -71,10 +74,20 @@ def _serve(cores: int) -> None:
     cluster.shutdown()
 
 
+def _patiently(start: Callable[[], Any]) -> Any:
+    """Start again what did not come up: Ray gives a raylet 30 seconds, which a busy machine does not keep to."""
+    for _ in range(STARTS - 1):
+        try:
+            return start()
+        except Exception as error:  # noqa: BLE001 - Ray raises no class of its own here
+            print(error, file=sys.stderr)
+    return start()
+
+
 def _obey(cluster: Any, nodes: dict[str, Any], order: str, name: str) -> int:
     """Returns the id of the raylet that an order is about, or of the process that it ended."""
     if order == "add":
-        nodes[name] = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+        nodes[name] = _patiently(lambda: cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
         return _pid(nodes[name], "raylet")
     if order == "kill":
         node = nodes.pop(name)
