@@ -91,7 +91,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "ws"
 
 
-#: The command line with a detector that trains in milliseconds, each step of which is told and takes a moment.
+#: The command line with a detector that trains in milliseconds, each step of which is told; one may last.
 COMMAND = """
 import os, sys, time
 import training_faces
@@ -103,7 +103,8 @@ step = training_loop.TrainingLoop._step
 def told(self, batch):
     step(self, batch)
     print("step", len(self.position.losses), flush=True)
-    time.sleep(float(os.environ.get("A_MOMENT", "0")))
+    if len(self.position.losses) == int(os.environ["HOLD_AT"]):
+        time.sleep(600)
 training_loop.TrainingLoop._step = told
 from ffpipe.pipeline.cli import main, run
 """
@@ -112,13 +113,13 @@ TRAIN = [
 ]  # fmt: skip
 
 
-def train(home: Path, run: str, moment: float = 0.0) -> subprocess.Popen[str]:
+def train(home: Path, run: str, hold_at: int = 0) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND + "main()", *TRAIN, "--workspace", str(home), "--run", run],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "A_MOMENT": str(moment)},
+        env={**os.environ, "HOLD_AT": str(hold_at)},
     )
 
 
@@ -146,7 +147,7 @@ def test_signals_and_a_second_run_during_training_cost_nothing(home: Path) -> No
     code, out, said = finish(train(home, "whole"))
     assert code == 0, said
     steps = out.count("step ")
-    running = train(home, "mine", moment=0.2)
+    running = train(home, "mine", hold_at=2)
     until_step(running, 2)
     code, _, said = finish(train(home, "mine"))
     assert code == 2, said
@@ -157,7 +158,7 @@ def test_signals_and_a_second_run_during_training_cost_nothing(home: Path) -> No
     assert code == 130, said
     assert said.splitlines()[-1] == "interrupted; run the same command again to go on from here"
     assert "Traceback" not in said
-    again = train(home, "mine", moment=0.2)
+    again = train(home, "mine", hold_at=steps // 2)
     until_step(again, steps // 2)
     again.send_signal(signal.SIGTERM)
     code, _, said = finish(again)
@@ -219,7 +220,7 @@ def test_a_disk_that_fills_under_a_checkpoint_keeps_the_old_one_and_the_run_goes
         [*space, "sh", "-c", script, "sh", str(home), sys.executable, "-c", FULL_DISK, str(home), *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, "HOME_OF_RUN": str(home), "KEPT": str(kept)},
+        env={**os.environ, "HOLD_AT": "0", "HOME_OF_RUN": str(home), "KEPT": str(kept)},
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {"first": 74, "kept": True, "second": 0}
