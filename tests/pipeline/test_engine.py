@@ -148,6 +148,7 @@ def narrow(request: pytest.FixtureRequest) -> Engine:
     return made
 
 
+@pytest.mark.slow
 def test_an_item_that_takes_memory_without_end_costs_itself_alone(narrow: Engine, tmp_path: Path) -> None:
     job = Notes(tmp_path)
     outcomes = list(narrow.run(job, chunks(("a", "glut"), ("vast",))))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ffpipe.pipeline.ray_access import MODE, TOKEN, Access, ask
+from ffpipe.stages.decode.sandbox import child_environment
 
 pytestmark = pytest.mark.ray
 
@@ -85,6 +86,12 @@ def test_the_token_is_in_no_command_line_and_in_no_file_of_the_session(head: str
     files = [path for path in session.rglob("*") if path.is_file() and not path.is_symlink()]
     assert files
     assert not [path for path in files if token in _read(path)]
+
+
+def test_the_token_does_not_reach_the_decoding_child(head: str) -> None:
+    environment = child_environment()
+    assert os.environ[TOKEN] not in environment.values()
+    assert environment["PATH"] == os.environ["PATH"]
 
 
 def _read(path: Path) -> bytes:
