@@ -127,7 +127,9 @@ class _Nodes:
 
     def __init__(self) -> None:
         self.broken = False
-        self._head = ray.get_runtime_context().gcs_address
+        head = str(ray.get_runtime_context().gcs_address)
+        # Behind a gateway (ray://) the head is out of reach from here; Ray itself then says when it is gone.
+        self._head = head if answers(head) else None
         self._looked = -math.inf
         self._silent = 0
         self._empty_since: float | None = None
@@ -138,7 +140,7 @@ class _Nodes:
         if now - self._looked < LOOK_SECONDS:
             return None
         self._looked = now
-        if not answers(self._head):
+        if self._head and not answers(self._head):
             self._silent += 1
             if self._silent >= _SILENT_LOOKS:
                 raise self.lost(f"the Ray cluster's head at {self._head} does not answer")
