@@ -1,11 +1,13 @@
-"""Joining a Ray cluster, or starting one of this machine alone: on loopback, with a token, without a dashboard."""
+"""Joining a Ray cluster, or starting one of this machine alone (loopback, token, no dashboard), and watching it."""
 
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +22,13 @@ from ffpipe.pipeline import loopback, ray_access
 OBJECT_STORE_BYTES = 150 << 20
 #: Seconds that the head's port may take to accept a connection.
 _CONNECT_SECONDS = 5.0
+#: Seconds that a job waits for a cluster with too few cores to get more; a cloud's nodes take minutes to come.
+NODE_PATIENCE = 300.0
+#: Seconds between two looks at the cluster's nodes.
+LOOK_SECONDS = 2.0
+#: Looks in a row that the head must leave unanswered before it counts as gone.
+_SILENT_LOOKS = 5
+RESUME = "what is committed stays, and the same command goes on from there"
 _UNGUARDED = (
     f"warning: {ray_access.MODE} is not token, so any user of this machine can run code in the Ray cluster that is "
     f"started here; unset {ray_access.MODE}"
@@ -116,3 +125,52 @@ def _start(cores: int, gpus: int | None) -> str | None:
         # Ray raises plain exceptions here, when a busy machine does not start its processes in time above all.
         raise ClusterError(f"Ray did not start: {error}; --engine local does without it") from error
     return None if guarded else _UNGUARDED
+
+
+class Nodes:
+    """What the cluster has, looked up now and then; a job needs so many cores of it.
+
+    broken: it was found to be gone; Ray then ends a process that asks it for more.
+    """
+
+    def __init__(self, need: int = 1) -> None:
+        self.broken = False
+        self._need = need
+        head = str(ray.get_runtime_context().gcs_address)
+        # Behind a gateway (ray://) the head is out of reach from here; Ray itself then says when it is gone.
+        self._head = head if answers(head) else None
+        self._looked = -math.inf
+        self._silent = 0
+        self._short_since: float | None = None
+
+    def cores(self) -> int | None:
+        """Cores of the cluster; None between two looks. Raises ClusterError."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return None
+        self._looked = now
+        if self._head and not answers(self._head):
+            self._silent += 1
+            if self._silent >= _SILENT_LOOKS:
+                raise self.lost(f"the Ray cluster's head at {self._head} does not answer")
+            return None
+        self._silent = 0
+        found = int(ray.cluster_resources().get("CPU", 0))
+        self._require_enough(found, now)
+        return found
+
+    def _require_enough(self, cores: int, now: float) -> None:
+        if cores >= self._need:
+            self._short_since = None
+        elif self._short_since is None:
+            self._short_since = now
+        elif now - self._short_since >= NODE_PATIENCE:
+            raise ClusterError(
+                f"the Ray cluster has had fewer cores than the job needs ({cores} of {self._need}) for "
+                f"{now - self._short_since:.0f} s; {RESUME}"
+            )
+
+    def lost(self, what: str) -> ClusterError:
+        """The error of a cluster that is gone."""
+        self.broken = True
+        return ClusterError(f"{what}; {RESUME}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -23,19 +21,14 @@ from ffpipe.pipeline.engine import (
     portable,
     warm_worker,
 )
-from ffpipe.pipeline.ray_cluster import answers, connect
+from ffpipe.pipeline.ray_cluster import RESUME, Nodes, connect
 
 #: Losses of a node that a chunk outlives; after them it is taken for the cause.
 NODE_LOSSES = 3
-#: Seconds that a job waits for a cluster without a core to get one; a cloud's nodes take minutes to come.
-NODE_PATIENCE = 300.0
-#: Seconds between two looks at the cluster's nodes.
-LOOK_SECONDS = 2.0
-#: Looks in a row that the head must leave unanswered before it counts as gone.
-_SILENT_LOOKS = 5
+#: Seconds that a job waits for a task before it looks at the cluster.
+WAIT_SECONDS = 2.0
 
 _LOST_WORKER = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
-_RESUME = "what is committed stays, and the same command goes on from there"
 
 
 class RayEngine(Engine):
@@ -58,7 +51,7 @@ class RayEngine(Engine):
         self._most = cores if address == "local" else None
         self._memory = memory
         self._running: dict[Any, Chunk] = {}
-        self._nodes = _Nodes()
+        self._nodes = Nodes()
         self.slots = 1
         self._follow_nodes()
 
@@ -80,7 +73,7 @@ class RayEngine(Engine):
                 # The job travels with each task, not through Ray's store: a driver whose own node is lost
                 # would be ended by Ray without a word when it reached for the store.
                 self._running[_work.remote(job, chunk, self._memory)] = chunk
-            done, _ = ray.wait(list(self._running), num_returns=1, timeout=LOOK_SECONDS)
+            done, _ = ray.wait(list(self._running), num_returns=1, timeout=WAIT_SECONDS)
             for reference in done:
                 chunk = self._running.pop(reference)
                 result = self._collect(reference, chunk)
@@ -107,7 +100,7 @@ class RayEngine(Engine):
             raise self._nodes.lost("Ray's process for this machine (raylet) ended") from None
         except ray.exceptions.RayError as error:
             first = (str(error).strip().splitlines() or [""])[0]
-            raise ClusterError(f"Ray failed: {type(error).__name__}: {first}; {_RESUME}") from error
+            raise ClusterError(f"Ray failed: {type(error).__name__}: {first}; {RESUME}") from error
         if isinstance(result, BaseException):
             raise result
         return Outcome(chunk, result)
@@ -117,53 +110,6 @@ class RayEngine(Engine):
         cores = self._nodes.cores()
         if cores:
             self.slots = min(cores, self._most or cores)
-
-
-class _Nodes:
-    """What the cluster has, looked up now and then.
-
-    broken: it was found to be gone; Ray then ends a process that asks it for more.
-    """
-
-    def __init__(self) -> None:
-        self.broken = False
-        head = str(ray.get_runtime_context().gcs_address)
-        # Behind a gateway (ray://) the head is out of reach from here; Ray itself then says when it is gone.
-        self._head = head if answers(head) else None
-        self._looked = -math.inf
-        self._silent = 0
-        self._empty_since: float | None = None
-
-    def cores(self) -> int | None:
-        """Cores of the cluster; None between two looks. Raises ClusterError."""
-        now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS:
-            return None
-        self._looked = now
-        if self._head and not answers(self._head):
-            self._silent += 1
-            if self._silent >= _SILENT_LOOKS:
-                raise self.lost(f"the Ray cluster's head at {self._head} does not answer")
-            return None
-        self._silent = 0
-        found = int(ray.cluster_resources().get("CPU", 0))
-        self._require_some(found, now)
-        return found
-
-    def _require_some(self, cores: int, now: float) -> None:
-        if cores:
-            self._empty_since = None
-        elif self._empty_since is None:
-            self._empty_since = now
-        elif now - self._empty_since >= NODE_PATIENCE:
-            raise ClusterError(
-                f"the Ray cluster has had no node with a core for {now - self._empty_since:.0f} s; {_RESUME}"
-            )
-
-    def lost(self, what: str) -> ClusterError:
-        """The error of a cluster that is gone."""
-        self.broken = True
-        return ClusterError(f"{what}; {_RESUME}")
 
 
 # Ray repeats crashed and out-of-memory tasks without end or together with their neighbours; the engine's own

@@ -19,7 +19,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedErr
 from ray.train.torch import TorchTrainer
 
 from ffpipe.manifests.errors import UsageError
-from ffpipe.pipeline.ray_cluster import connect
+from ffpipe.pipeline.ray_cluster import Nodes, connect
 from ffpipe.pipeline.training_failure import TrainingBug, explained, is_lost_neighbour, raise_recorded, record
 from ffpipe.pipeline.training_job import TrainingJob, loading_threads, threads_here, work
 from ffpipe.pipeline.training_loop import Observer, Progress
@@ -61,7 +61,7 @@ def train_on_ray(
             ),
         )
         with _listening(job.state / _MESSAGES, say, observer):
-            _fit(trainer)
+            _fit(trainer, Nodes(workers))
         shutil.rmtree(storage, ignore_errors=True)
     except TrainingFailedError as error:
         raise_recorded(failure)
@@ -72,8 +72,11 @@ def train_on_ray(
     raise_recorded(failure)
 
 
-def _fit(trainer: TorchTrainer) -> None:
-    """`trainer.fit()` in a thread: in the main one Ray would replace the handler of SIGINT by one that exits."""
+def _fit(trainer: TorchTrainer, nodes: Nodes) -> None:
+    """`trainer.fit()` in a thread: in the main one Ray would replace the handler of SIGINT by one that exits.
+
+    Raises ClusterError where the cluster is gone, or has too few cores for too long: Ray Train would wait for ever.
+    """
     raised: list[BaseException] = []
 
     def fit() -> None:
@@ -86,6 +89,7 @@ def _fit(trainer: TorchTrainer) -> None:
     thread.start()
     while thread.is_alive():
         thread.join(_LOOK_SECONDS)
+        nodes.cores()
     if raised:
         raise raised[0]
 

@@ -24,7 +24,7 @@ CLIPS = 8
 WAIT = 240
 #: The command, with less patience for a cluster without a core.
 IMPATIENT = (
-    "import sys; from ffpipe.pipeline import ray_engine; ray_engine.NODE_PATIENCE = 5.0\n"
+    "import sys; from ffpipe.pipeline import ray_cluster; ray_cluster.NODE_PATIENCE = 5.0\n"
     "from ffpipe.pipeline.cli import main; main()"
 )
 
@@ -159,7 +159,7 @@ def test_a_cluster_without_a_core_or_without_a_head_ends_the_job_in_words(
         host.order("kill one")
         code, _, said = running.end()
         assert code == 74, said
-        assert "the Ray cluster has had no node with a core for" in said
+        assert "the Ray cluster has had fewer cores than the job needs (0 of 1) for" in said
         host.order("add two")
         running = Running(host, tree, tmp_path)
         running.until(2)

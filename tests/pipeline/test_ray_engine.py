@@ -11,7 +11,7 @@ import ray
 import ray.exceptions
 
 from ffpipe.manifests.errors import ClusterError
-from ffpipe.pipeline import ray_engine
+from ffpipe.pipeline import ray_cluster, ray_engine
 from ffpipe.pipeline.engine import RETRIES_ALONE, Chunk, Outcome, Worker
 from ffpipe.pipeline.ray_engine import NODE_LOSSES, RayEngine
 
@@ -119,24 +119,24 @@ def test_a_cluster_that_breaks_ends_the_job_in_one_line(
 
 
 def test_no_wait_is_endless(engine: RayEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_engine, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(ray_engine, "NODE_PATIENCE", 0.0)
+    monkeypatch.setattr(ray_cluster, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(ray_cluster, "NODE_PATIENCE", 0.0)
     monkeypatch.setattr(ray_engine.ray, "cluster_resources", dict)
     monkeypatch.setattr(ray_engine.ray, "wait", lambda references, **_: ([], references))
-    with pytest.raises(ClusterError, match="no node with a core"):
+    with pytest.raises(ClusterError, match=r"fewer cores than the job needs \(0 of 1\)"):
         run(engine, Echo())
 
 
 def test_a_head_that_does_not_answer_ends_the_job(engine: RayEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_engine, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(ray_engine, "answers", lambda head: False)
+    monkeypatch.setattr(ray_cluster, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(ray_cluster, "answers", lambda head: False)
     monkeypatch.setattr(ray_engine.ray, "wait", lambda references, **_: ([], references))
     with pytest.raises(ClusterError, match=r"head at .* does not answer"):
         run(engine, Echo())
 
 
 def test_slots_follow_the_nodes(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_engine, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(ray_cluster, "LOOK_SECONDS", 0.0)
     with RayEngine("auto", 2) as engine:
         assert engine.slots == 2
         monkeypatch.setattr(ray_engine.ray, "cluster_resources", lambda: {"CPU": 5.0})

@@ -11,10 +11,13 @@ import pytest
 import torch
 from training_faces import write_dataset
 
-from ffpipe.manifests.errors import StorageError, UsageError
+from ffpipe.manifests.errors import ClusterError, StorageError, UsageError
 from ffpipe.manifests.records import Label, Split
 from ffpipe.models.checkpoint import load
+from ffpipe.pipeline import ray_cluster as ray_cluster_module
+from ffpipe.pipeline import ray_training
 from ffpipe.pipeline.config import TrainConfig
+from ffpipe.pipeline.ray_cluster import Nodes
 from ffpipe.pipeline.train import train
 from ffpipe.pipeline.workspace import Workspace
 
@@ -231,3 +234,18 @@ def test_what_no_restart_mends_is_not_tried_again(workspace, ray_cluster, worker
     with pytest.raises(StorageError, match=r"tensorboard: File exists$"):
         train(config, workspace, said.append)
     assert len([line for line in said if "will take about" in line]) == 1
+
+
+@pytest.mark.ray
+def test_a_cluster_that_stays_too_small_ends_the_training_in_words(ray_cluster, monkeypatch):
+    class Waiting:
+        """A trainer that Ray gives no worker."""
+
+        def fit(self):
+            time.sleep(1)
+
+    monkeypatch.setattr(ray_cluster_module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(ray_cluster_module, "NODE_PATIENCE", 0.1)
+    with pytest.raises(ClusterError, match=r"fewer cores than the job needs \(2 of 3\)"):
+        ray_training._fit(Waiting(), Nodes(3))
+    ray_training._fit(Waiting(), Nodes(2))
