@@ -63,6 +63,12 @@ def answers(head: str) -> bool:
     return True
 
 
+def ray_failure(error: ray.exceptions.RayError) -> ClusterError:
+    """What Ray raised of itself, in one line."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return ClusterError(f"Ray failed: {type(error).__name__}: {first}; {RESUME}")
+
+
 def _keep_stdout_for_data() -> None:
     """Have Ray print what befalls its processes nowhere: it would use standard output, which is for data.
 

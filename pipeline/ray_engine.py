@@ -9,7 +9,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from ffpipe.manifests.errors import ClusterError, FfpipeError
+from ffpipe.manifests.errors import FfpipeError
 from ffpipe.pipeline import memory_limit
 from ffpipe.pipeline.engine import (
     Chunk,
@@ -21,14 +21,16 @@ from ffpipe.pipeline.engine import (
     portable,
     warm_worker,
 )
-from ffpipe.pipeline.ray_cluster import RESUME, Nodes, connect
+from ffpipe.pipeline.ray_cluster import Nodes, connect, ray_failure
 
-#: Losses of a node that a chunk outlives; after them it is taken for the cause.
+#: Losses of a node, or of its memory to other processes, that a chunk outlives; after them it is taken for the cause.
 NODE_LOSSES = 3
 #: Seconds that a job waits for a task before it looks at the cluster.
 WAIT_SECONDS = 2.0
 
-_LOST_WORKER = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
+#: What says nothing of the medium: Ray ends workers when their node is short of memory, whoever took it; a worker that
+#: takes too much itself is ended by its own guard.
+_LOST_NODE = (ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError)
 
 
 class RayEngine(Engine):
@@ -85,22 +87,21 @@ class RayEngine(Engine):
                     losses[chunk.id] += 1
                     queue.append(chunk)
                 else:
-                    yield Crash(chunk, f"its node was lost {NODE_LOSSES + 1} times")
+                    yield Crash(chunk, f"its node was lost or short of memory {NODE_LOSSES + 1} times")
             self._follow_nodes()
 
     def _collect(self, reference: Any, chunk: Chunk) -> Outcome | Crash | None:
-        """What became of a task; None where it was lost with its node."""
+        """What became of a task; None where it was lost with its node, or to a lack of memory there."""
         try:
             result = ray.get(reference)
-        except _LOST_WORKER as error:
+        except ray.exceptions.WorkerCrashedError as error:
             return Crash(chunk, type(error).__name__)
-        except ray.exceptions.NodeDiedError:
+        except _LOST_NODE:
             return None
         except ray.exceptions.LocalRayletDiedError:
             raise self._nodes.lost("Ray's process for this machine (raylet) ended") from None
         except ray.exceptions.RayError as error:
-            first = (str(error).strip().splitlines() or [""])[0]
-            raise ClusterError(f"Ray failed: {type(error).__name__}: {first}; {RESUME}") from error
+            raise ray_failure(error) from error
         if isinstance(result, BaseException):
             raise result
         return Outcome(chunk, result)

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray.exceptions
 import ray.train
 import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
 from ffpipe.manifests.errors import UsageError
-from ffpipe.pipeline.ray_cluster import Nodes, connect
+from ffpipe.pipeline.ray_cluster import Nodes, connect, ray_failure
 from ffpipe.pipeline.training_failure import TrainingBug, explained, is_lost_neighbour, raise_recorded, record
 from ffpipe.pipeline.training_job import TrainingJob, loading_threads, threads_here, work
 from ffpipe.pipeline.training_loop import Observer, Progress
@@ -66,6 +67,8 @@ def train_on_ray(
     except TrainingFailedError as error:
         raise_recorded(failure)
         raise _unwrapped(error) from error
+    except ray.exceptions.RayError as error:
+        raise ray_failure(error) from error
     finally:
         if owner:
             ray.shutdown()

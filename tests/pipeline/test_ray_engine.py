@@ -71,6 +71,7 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception, int], Counte
 
 
 LOST = ray.exceptions.NodeDiedError("gone")
+SHORT = ray.exceptions.OutOfMemoryError("the node is short of memory")
 CHUNKS = [Chunk("c0", ("a",), 1.0), Chunk("c1", ("x",), 1.0)]
 
 
@@ -80,16 +81,18 @@ def run(engine: RayEngine, job: Echo) -> dict[str, dict[str, Any]]:
     return {o.summary["items"][0]: o.summary for o in outcomes}
 
 
-def test_a_lost_node_is_not_held_against_a_medium(engine: RayEngine, losses: Any) -> None:
-    seen = losses(LOST, NODE_LOSSES)
+@pytest.mark.parametrize("error", [LOST, SHORT])
+def test_a_lost_node_is_not_held_against_a_medium(engine: RayEngine, losses: Any, error: Exception) -> None:
+    seen = losses(error, NODE_LOSSES)
     assert not run(engine, Echo())["x"].get("crashed")
     assert seen["x"] == NODE_LOSSES + 1
 
 
+@pytest.mark.parametrize("error", [LOST, SHORT])
 def test_a_medium_that_takes_every_node_with_it_is_tried_a_bounded_number_of_times(
-    engine: RayEngine, losses: Any
+    engine: RayEngine, losses: Any, error: Exception
 ) -> None:
-    seen = losses(LOST, 10**6)
+    seen = losses(error, 10**6)
     summaries = run(engine, Echo())
     assert summaries["x"]["crashed"]
     assert not summaries["a"].get("crashed")
