@@ -138,7 +138,8 @@ def test_a_head_that_does_not_answer_ends_the_job(engine: RayEngine, monkeypatch
         run(engine, Echo())
 
 
-def test_slots_follow_the_nodes(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("ray_cluster")
+def test_slots_follow_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "LOOK_SECONDS", 0.0)
     with RayEngine("auto", 2) as engine:
         assert engine.slots == 2
