@@ -49,6 +49,12 @@ class IntegrityError(StorageError):
     """A stored file does not match its recorded hash, size or schema."""
 
 
+class ClusterError(FfpipeError):
+    """The Ray cluster broke under a job or has no node left; what was committed stays."""
+
+    exit_code = 74
+
+
 class MediaError(FfpipeError):
     """One input could not be used; becomes a row, never the end of a job.
 

@@ -1,4 +1,4 @@
-"""The check-up of a machine: versions, codecs, detectors, GPU, memory and disk, each problem with its fix."""
+"""The check-up of a machine: versions, codecs, detectors, GPU, memory, disk and ports, each problem with its fix."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import ffpipe
 from ffpipe.pipeline import floors
 from ffpipe.pipeline.engine import available_cores
+from ffpipe.pipeline.listeners import DASHBOARD_PORT, Listener, ray_listeners, serves
 from ffpipe.pipeline.provenance import ffmpeg_versions, library_versions
 
 _GIB = 1 << 30
@@ -32,6 +33,10 @@ _NO_GUARD_FIX = (
 )
 
 _DECODED = ("h264", "hevc", "av1", "vp9", "vp8", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "prores")
+_FIX_LISTENER = (
+    "ray stop; on one machine let ffpipe start Ray, or RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 ray start --head "
+    "--node-ip-address 127.0.0.1; in a cluster close the port to all but its nodes"
+)
 _OPTIONAL = frozenset({"decord", "dlib-bin"})
 
 
@@ -46,10 +51,7 @@ class Finding:
 
 def examine(workspace: Path) -> list[Finding]:
     """Check this machine; never raises for what it finds wrong."""
-    checks: list[Callable[[Path], Iterator[Finding]]] = [
-        _versions, _floors, _codecs, _face_detectors, _isolation, _gpu, _memory, _disk, _ray,
-    ]  # fmt: skip
-    return [finding for check in checks for finding in check(workspace)]
+    return [finding for check in CHECKS for finding in check(workspace)]
 
 
 def _versions(_: Path) -> Iterator[Finding]:
@@ -155,10 +157,61 @@ def _disk(workspace: Path) -> Iterator[Finding]:
     )
 
 
-def _ray(_: Path) -> Iterator[Finding]:
-    if os.environ.get("RAY_ADDRESS"):
+def examine_ray(_: Path) -> Iterator[Finding]:
+    """What the environment says of Ray."""
+    yield Finding("Ray", "starts a cluster of this machine alone, on loopback, where it is needed")
+    if address := os.environ.get("RAY_ADDRESS"):
         yield Finding(
-            "Ray", f"RAY_ADDRESS is {os.environ['RAY_ADDRESS']}; ffpipe uses it with --address auto only"
+            "Ray",
+            f"RAY_ADDRESS is {address}: --address auto, and any program that uses Ray, sends its work there",
+            "unset RAY_ADDRESS, and name a cluster with --address where one is wanted",
         )
-    else:
-        yield Finding("Ray", "starts a cluster of this machine alone, on loopback, where it is needed")
+    mode = os.environ.get("RAY_AUTH_MODE")
+    if mode is not None and mode.lower() != "token":
+        yield Finding(
+            "Ray",
+            f"RAY_AUTH_MODE is {mode}: clusters that are started from here obey any user of the machine",
+            "unset RAY_AUTH_MODE; ffpipe then gives each cluster that it starts a token of its own",
+        )
+
+
+def examine_ports(_: Path | None = None) -> Iterator[Finding]:
+    """Ray's processes that other machines can reach, and heads that obey anybody."""
+    found = ray_listeners()
+    public = [one for one in found if one.place.is_public]
+    for one in public:
+        where = "on every address of this machine" if one.place.is_wildcard else "to the network"
+        yield Finding(
+            "ports", f"Ray's {one.role} (process {one.pid}) listens {where}: {one.place}", _FIX_LISTENER
+        )
+    known = {one.place for one in found}
+    for place in serves(DASHBOARD_PORT):
+        if place.is_public and place not in known:
+            yield Finding(
+                "ports",
+                f"something listens on {place}, the port of Ray's dashboard",
+                "if it is Ray's: ray stop, then ray start --head --dashboard-host 127.0.0.1",
+            )
+    yield from _heads_without_token([one for one in found if one.role.startswith("head")])
+    if not public:
+        text = f"{len({one.pid for one in found})} Ray processes listen, all on loopback"
+        yield Finding("ports", text if found else "no Ray process listens")
+
+
+def _heads_without_token(heads: list[Listener]) -> Iterator[Finding]:
+    if not heads:
+        return
+    from ffpipe.pipeline.ray_access import Access, ask
+
+    for head in heads:
+        if ask(head.place.dialled) is Access.GRANTED:
+            yield Finding(
+                "ports",
+                f"Ray's head (process {head.pid}) at {head.place} asks for no token: whoever reaches it runs code here",
+                "ray stop, then start every node with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE",
+            )
+
+
+CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
+    _versions, _floors, _codecs, _face_detectors, _isolation, _gpu, _memory, _disk, examine_ray, examine_ports,
+)  # fmt: skip

@@ -19,7 +19,10 @@ from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.plan import MediumItem
 from ffpipe.pipeline.workspace import Workspace
 
-_CRASHED = "the worker ended while it processed this file, also when it was tried again alone"
+_CRASHED = (
+    "the worker ended while it processed this file (a crash, or more than --worker-memory), also when it was tried "
+    "again alone"
+)
 
 
 class Result(Protocol):
@@ -133,6 +136,11 @@ class EngineSettings(Protocol):
         ...
 
     @property
+    def worker_memory(self) -> float | None:
+        """Memory of a worker process, in GiB."""
+        ...
+
+    @property
     def retry_failed(self) -> bool:
         """Whether inputs that failed before are tried again."""
         ...
@@ -176,7 +184,9 @@ def drive(
     total = sum(len(item.entries) for item in items)
     readable = [item for item in items if item.status is None]
     if plan.remaining(readable, plan.finished(shards)):
-        with create_engine(settings.engine, settings.address, settings.workers, total) as engine:
+        with create_engine(
+            settings.engine, settings.address, settings.workers, total, settings.worker_memory, say
+        ) as engine:
             chunks = _without_content(job, plan.plan(shards, items, engine.slots))
             left = sum(len(item.entries) for chunk in chunks for item in chunk.items)
             done = sum(len(item.entries) for item in readable) - left

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, Self
 
 from ffpipe.manifests.errors import FfpipeError
-from ffpipe.pipeline import environment, loopback
+from ffpipe.pipeline import environment, loopback, memory_limit
 from ffpipe.pipeline.stops import guard_against_stops
 
 #: Tries that a single item gets, alone, after the chunk that held it killed a worker.
@@ -182,12 +182,16 @@ def die_with_parent(parent: int) -> None:
 
 
 class PoolEngine(Engine):
-    """Works in `slots` processes of this machine, each replaced when it dies."""
+    """Works in `slots` processes of this machine, each replaced when it dies.
+
+    memory: bytes that a worker may hold; None takes `memory_limit`'s default.
+    """
 
     name = "local"
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, memory: int | None = None) -> None:
         self.slots = slots
+        self._memory = memory
         self._workers: list[_PoolWorker] = []
 
     def close(self) -> None:
@@ -207,7 +211,7 @@ class PoolEngine(Engine):
     def _feed(self, job: Job, queue: deque[Chunk]) -> None:
         wanted = len(queue) + sum(worker.chunk is not None for worker in self._workers)
         while len(self._workers) < min(self.slots, wanted):
-            self._workers.append(_PoolWorker())
+            self._workers.append(_PoolWorker(self._memory))
         for worker in self._workers:
             if queue and worker.chunk is None:
                 worker.send(job, queue.popleft())
@@ -229,11 +233,11 @@ class PoolEngine(Engine):
 class _PoolWorker:
     """One worker process and the pipe to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: int | None) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, inner = context.Pipe()
         self.chunk: Chunk | None = None
-        self._process = context.Process(target=_serve, args=(inner, os.getpid()), daemon=True)
+        self._process = context.Process(target=_serve, args=(inner, os.getpid(), memory), daemon=True)
         with _interrupts_held():
             self._process.start()
         inner.close()
@@ -270,9 +274,10 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection: Connection, parent: int) -> None:
+def _serve(connection: Connection, parent: int, memory: int | None) -> None:
     """Body of a pool worker: chunks in, summaries or errors out, until the pipe closes."""
     die_with_parent(parent)
+    memory_limit.guard(memory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     guard_against_stops()
     while True:
@@ -285,6 +290,8 @@ def _serve(connection: Connection, parent: int) -> None:
         except FfpipeError as error:
             connection.send(error)
         except Exception as error:  # noqa: BLE001 - a bug in the worker is raised in the driver, with its place
+            if memory_limit.is_exhausted(error):
+                memory_limit.end_here()
             connection.send(portable(error))
 
 
@@ -299,12 +306,21 @@ def portable(error: Exception) -> WorkerBug:
     return WorkerBug("".join(traceback.format_exception(error)))
 
 
-def create_engine(name: str, address: str, workers: int | None, inputs: int) -> Engine:
+def create_engine(
+    name: str,
+    address: str,
+    workers: int | None,
+    inputs: int,
+    memory: float | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Engine:
     """The engine for a job of `inputs` inputs; `auto` is Ray from RAY_FROM_INPUTS up, or where an address is given.
 
     `workers` 0 works in this process (local only); None means one worker a core. Where the loopback interface is down,
     on which Ray's processes talk, `auto` is local.
+    `memory` is a worker's, in GiB. `say` hears warnings about the cluster.
     """
+    most = None if memory is None else int(memory * (1 << 30))
     if name == "auto":
         worth = inputs >= RAY_FROM_INPUTS and loopback.usable()
         name = "ray" if worth or address != "local" else "local"
@@ -313,7 +329,7 @@ def create_engine(name: str, address: str, workers: int | None, inputs: int) -> 
         environment.prepare(address)
         from ffpipe.pipeline.ray_engine import RayEngine
 
-        return RayEngine(address, slots)
+        return RayEngine(address, slots, most, say)
     if workers == 0:
         return InlineEngine()
-    return PoolEngine(min(slots, max(1, inputs)))
+    return PoolEngine(min(slots, max(1, inputs)), most)

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray.exceptions
 import ray.train
 import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
 from ffpipe.manifests.errors import UsageError
-from ffpipe.pipeline.ray_engine import connect
+from ffpipe.pipeline.ray_cluster import Nodes, connect, ray_failure
 from ffpipe.pipeline.training_failure import TrainingBug, explained, is_lost_neighbour, raise_recorded, record
 from ffpipe.pipeline.training_job import TrainingJob, loading_threads, threads_here, work
 from ffpipe.pipeline.training_loop import Observer, Progress
@@ -43,7 +44,7 @@ def train_on_ray(
     workers, what stopped the job (an FfpipeError, or TrainingBug), and KeyboardInterrupt once the workers of a
     cluster started here are gone.
     """
-    owner = connect(address, cores, torch.cuda.device_count() if address == "local" else None)
+    owner = connect(address, cores, torch.cuda.device_count() if address == "local" else None, say)
     failure = job.state / _FAILURE
     try:
         scaling = _scaling(workers, loading_threads(job, gpu=True))
@@ -61,19 +62,24 @@ def train_on_ray(
             ),
         )
         with _listening(job.state / _MESSAGES, say, observer):
-            _fit(trainer)
+            _fit(trainer, Nodes(workers))
         shutil.rmtree(storage, ignore_errors=True)
     except TrainingFailedError as error:
         raise_recorded(failure)
         raise _unwrapped(error) from error
+    except ray.exceptions.RayError as error:
+        raise ray_failure(error) from error
     finally:
         if owner:
             ray.shutdown()
     raise_recorded(failure)
 
 
-def _fit(trainer: TorchTrainer) -> None:
-    """`trainer.fit()` in a thread: in the main one Ray would replace the handler of SIGINT by one that exits."""
+def _fit(trainer: TorchTrainer, nodes: Nodes) -> None:
+    """`trainer.fit()` in a thread: in the main one Ray would replace the handler of SIGINT by one that exits.
+
+    Raises ClusterError where the cluster is gone, or has too few cores for too long: Ray Train would wait for ever.
+    """
     raised: list[BaseException] = []
 
     def fit() -> None:
@@ -86,6 +92,7 @@ def _fit(trainer: TorchTrainer) -> None:
     thread.start()
     while thread.is_alive():
         thread.join(_LOOK_SECONDS)
+        nodes.cores()
     if raised:
         raise raised[0]
 

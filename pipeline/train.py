@@ -93,7 +93,7 @@ def _resolve(
 ) -> tuple[Choice, TrainingMedia, Teaching | None]:
     """Recipe, media and teacher of a run."""
     teacher = _teacher(config, workspace)
-    choice = choose(config, _cuda(config))
+    choice = choose(config, _cuda(config, say))
     say(choice.line)
     media = choose_media(
         workspace,
@@ -134,15 +134,15 @@ def _forget(folder: Path) -> None:
         folder.parent.rmdir()
 
 
-def _cuda(config: TrainConfig) -> bool:
+def _cuda(config: TrainConfig, say: Say) -> bool:
     """Whether the machines that will train have a GPU."""
     if config.engine == "ray" and config.address != "local":
         environment.prepare(config.address)
         import ray
 
-        from ffpipe.pipeline.ray_engine import connect
+        from ffpipe.pipeline.ray_cluster import connect
 
-        connect(config.address, available_cores())
+        connect(config.address, available_cores(), say=say)
         return bool(ray.cluster_resources().get("GPU", 0))
     return torch.cuda.is_available()
 

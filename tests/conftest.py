@@ -28,7 +28,7 @@ prepare("local")
 def ray_cluster() -> Iterator[None]:
     """One local cluster of two cores for the whole session: starting one takes seconds."""
     ray = pytest.importorskip("ray")
-    from ffpipe.pipeline.ray_engine import connect
+    from ffpipe.pipeline.ray_cluster import connect
 
     connect("local", 2)
     yield

@@ -275,6 +275,12 @@ def make_noise_clip(path: Path, frames: int = 10, size: tuple[int, int] = (320, 
     return make_clip(path, size=size, frames=frames, paint=paint)
 
 
+def make_flat_clip(path: Path, level: int, frames: int = 10, size: tuple[int, int] = (320, 240)) -> Clip:
+    """A clip of one grey level, 0 to 255."""
+    picture = np.full((size[1], size[0], 3), level, np.uint8)
+    return make_clip(path, frames=frames, size=size, paint=lambda index, width, height: picture)
+
+
 def make_variable_rate(path: Path, **more: object) -> Clip:
     """Frames 40 ms apart, then a pause of 2 s, then 20 ms apart."""
     times = [k * 0.04 for k in range(10)] + [2.36 + k * 0.02 for k in range(10)]

@@ -61,7 +61,7 @@ def demo(
 
 @app.command()
 def doctor(workspace: WorkspaceOption = None, json_output: JsonOption = False) -> int:
-    """Check this machine: versions, codecs, detectors, GPU, memory, disk; each problem with its fix."""
+    """Check this machine: versions, codecs, detectors, GPU, memory, disk, ports; each problem with its fix."""
     from ffpipe.pipeline.doctor import examine
 
     findings = examine(Workspace.find(workspace).root)

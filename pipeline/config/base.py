@@ -195,3 +195,13 @@ Workers = Annotated[
         description="Worker processes; 0 works in this process. Default: one per core.",
     ),
 ]
+WorkerMemory = Annotated[
+    float | None,
+    Field(
+        default=None,
+        ge=1,
+        json_schema_extra=HOW,
+        description="Memory of a worker process, in GiB; one that takes more is ended, and its input recorded as "
+        "crashed if that happens alone too. Default: a core's share of 80 % of the machine's, at least 4.",
+    ),
+]

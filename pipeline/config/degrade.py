@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ffpipe.manifests.qualities import MAX_RATE_FACTOR
-from ffpipe.pipeline.config.base import HOW, EngineName, JobConfig, Workers
+from ffpipe.pipeline.config.base import HOW, EngineName, JobConfig, WorkerMemory, Workers
 from ffpipe.pipeline.config.media import MaxBytes, MaxPixels
 from ffpipe.stages.decode import Limits
 
@@ -29,6 +29,7 @@ class DegradeConfig(JobConfig):
         default="local", json_schema_extra=HOW, description="Ray: local, auto, or an address."
     )
     workers: Workers = None
+    worker_memory: WorkerMemory = None
     limit: int | None = Field(
         default=None, ge=1, json_schema_extra=HOW, description="Only the first N clips that lack a copy."
     )

@@ -8,7 +8,16 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ffpipe.pipeline.config.base import HOW, LATER, Arithmetic, BatchSize, EngineName, JobConfig, Workers
+from ffpipe.pipeline.config.base import (
+    HOW,
+    LATER,
+    Arithmetic,
+    BatchSize,
+    EngineName,
+    JobConfig,
+    WorkerMemory,
+    Workers,
+)
 from ffpipe.stages.crop import Kind
 from ffpipe.stages.decode import Limits
 
@@ -80,6 +89,7 @@ class MediaSettings(FrameSettings):
         default="local", json_schema_extra=HOW, description="Ray: local, auto, or an address."
     )
     workers: Workers = None
+    worker_memory: WorkerMemory = None
     limit: int | None = Field(
         default=None, ge=1, json_schema_extra=HOW, description="Use only the first N inputs."
     )

@@ -204,7 +204,9 @@ def _run(
         return rows
     limits = Limits(max_pixels=config.max_pixels, wall_seconds=config.timeout, max_bytes=config.max_bytes)
     job = DegradeJob(store, limits)
-    with create_engine(config.engine, config.address, config.workers, len(chunks)) as engine:
+    with create_engine(
+        config.engine, config.address, config.workers, len(chunks), config.worker_memory, say
+    ) as engine:
         say(f"{len(chunks)} clips with the {engine.name} engine, {engine.slots} workers")
         for outcome in engine.run(job, chunks):
             rows.append(Row(**outcome.summary))

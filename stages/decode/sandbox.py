@@ -57,6 +57,8 @@ CHILD_ENVIRONMENT = {
     "OPENCV_LOG_LEVEL": "OFF",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
 }
+#: Variables so named hold what a hostile medium must not find in the child that reads it.
+_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSPHRASE", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
 
 
 class DecodeSandbox:
@@ -338,9 +340,15 @@ def _start(
         stderr=words,
         pass_fds=(theirs.fileno(), shared),
         cwd="/",
-        env=os.environ | CHILD_ENVIRONMENT,
+        env=child_environment(),
         start_new_session=True,
     )
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment without its secrets (a Ray cluster's token, say), and with what makes a child lean."""
+    kept = {n: v for n, v in os.environ.items() if not any(word in n.upper() for word in _SECRET_WORDS)}
+    return kept | CHILD_ENVIRONMENT
 
 
 def active_protection() -> Protection:

@@ -49,6 +49,12 @@ class Notes:
     def _act(self, item: str) -> None:
         if item.startswith("poison") or (item.startswith("once") and len(self.tries(item)) == 1):
             os.kill(os.getpid(), signal.SIGKILL)
+        if item == "glut":
+            held = []
+            while True:
+                held.append(bytearray(b"x") * (64 << 20))
+        if item == "vast":
+            bytearray(1 << 62)
         if item == "full":
             raise StorageError("disk full")
         if item == "bug":
@@ -125,6 +131,30 @@ def test_a_poison_item_is_tried_a_bounded_number_of_times_and_costs_nothing_else
         "once in company, twice alone"
     )
     assert [line.split()[1] for line in job.tries("once")] == ["1", "1"]
+
+
+#: What a worker of these tests may hold: enough for torch and OpenCV, and soon filled.
+LITTLE = 2 << 30
+
+
+@pytest.fixture(params=["pool", pytest.param("ray", marks=pytest.mark.ray)])
+def narrow(request: pytest.FixtureRequest) -> Engine:
+    if request.param == "pool":
+        made: Engine = PoolEngine(1, LITTLE)
+    else:
+        request.getfixturevalue("ray_cluster")
+        made = RayEngine("local", 1, LITTLE)
+    request.addfinalizer(made.close)
+    return made
+
+
+@pytest.mark.slow
+def test_an_item_that_takes_memory_without_end_costs_itself_alone(narrow: Engine, tmp_path: Path) -> None:
+    job = Notes(tmp_path)
+    outcomes = list(narrow.run(job, chunks(("a", "glut"), ("vast",))))
+    assert sorted(o.summary["items"] for o in outcomes if o.summary.get("crashed")) == [["glut"], ["vast"]]
+    assert sorted(i for o in outcomes for i in o.summary["items"]) == ["a", "glut", "vast"]
+    assert [len(job.tries(item)) for item in ("glut", "vast")] == [3, 3], "once, and twice alone"
 
 
 def test_workers_end_with_the_pool(tmp_path: Path) -> None:

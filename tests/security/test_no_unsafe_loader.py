@@ -31,6 +31,8 @@ ALLOWED = {
 BETWEEN_OUR_OWN = {
     "pipeline/engine.py": "the local engine's workers, over the socket pairs of multiprocessing's pipes",
     "pipeline/ray_engine.py": "Ray's tasks, of a cluster that the user named or that is this machine's own",
+    "pipeline/ray_cluster.py": "starts, joins and watches that cluster",
+    "pipeline/ray_access.py": "that cluster's token",
     "pipeline/ray_training.py": "Ray Train's workers, of the same cluster",
     "pipeline/train.py": "asks Ray for the cluster's GPUs",
 }

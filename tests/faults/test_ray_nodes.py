@@ -1,0 +1,196 @@
+"""Nodes of a Ray cluster that leave and join during a job: every row is there, as an uninterrupted run has it.
+
+All nodes are on this machine, so they share the workspace, which is what the engine asks of a real cluster.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from media import make_face_clip
+from ray_host import RayHost
+
+from ffpipe.manifests.shards import ShardGroup
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
+CLIPS = 8
+WAIT = 240
+#: The command, with less patience for a cluster without a core.
+IMPATIENT = (
+    "import sys; from ffpipe.pipeline import ray_cluster; ray_cluster.NODE_PATIENCE = 5.0\n"
+    "from ffpipe.pipeline.cli import main; main()"
+)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("set") / "set"
+    for number in range(CLIPS):
+        make_face_clip(root / ("real", "fake")[number % 2] / f"{number}.mp4", seconds=1.2, seed=number)
+    return root
+
+
+def arguments(tree: Path, home: Path) -> list[str]:
+    return ["extract", str(tree), "--workspace", str(home), "--frames", "12"]
+
+
+def tables(home: Path) -> list[pd.DataFrame]:
+    group = ShardGroup(home / "datasets" / "set", "media", ["faces"])
+    keys = {"media": "path", "faces": "face_id"}
+    return [group.read(t).to_pandas().sort_values(k).reset_index(drop=True) for t, k in keys.items()]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> list[pd.DataFrame]:
+    home = tmp_path_factory.mktemp("whole")
+    command = [sys.executable, "-m", "ffpipe", *arguments(tree, home), "--engine", "local"]
+    subprocess.run(command, check=True, capture_output=True)
+    whole = tables(home)
+    assert (len(whole[0]), len(whole[1])) == (CLIPS, CLIPS * 12)
+    return whole
+
+
+def assert_equal(home: Path, wanted: list[pd.DataFrame]) -> None:
+    for found, expected in zip(tables(home), wanted, strict=True):
+        pd.testing.assert_frame_equal(found, expected)
+
+
+class Running:
+    """An extraction on a cluster."""
+
+    def __init__(self, host: RayHost, tree: Path, home: Path) -> None:
+        self.home = home
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", IMPATIENT, *arguments(tree, home), "--address", host.address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=host.environment,
+        )
+
+    def until(self, commits: int) -> None:
+        """Wait until so many chunks are committed."""
+        folder = self.home / "datasets/set/media/_commits"
+        wait_for(lambda: len(list(folder.glob("*.json"))) >= commits or self._process.poll() is not None)
+        assert self._process.poll() is None, self._process.communicate()
+
+    def end(self) -> tuple[int, str, str]:
+        """Exit code, standard output and what was said."""
+        out, said = self._process.communicate(timeout=WAIT)
+        return self._process.returncode, out, said
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def resume(tree: Path, home: Path) -> None:
+    command = [sys.executable, "-m", "ffpipe", *arguments(tree, home), "--engine", "local"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "done before" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayHost]:
+    """A first node with a core, and two more nodes."""
+    with RayHost(cores=1) as host:
+        host.order("add one")
+        host.order("add two")
+        yield host
+
+
+def test_a_node_leaves_and_another_joins_and_is_used(
+    cluster: RayHost, tree: Path, tmp_path: Path, uninterrupted: list[pd.DataFrame]
+) -> None:
+    running = Running(cluster, tree, tmp_path)
+    running.until(1)
+    cluster.order("kill one")
+    raylet = int(cluster.order("add three"))
+    wait_for(lambda: any(_cmdline(pid).startswith(b"ray::_work") for pid in _children(raylet)))
+    code, out, said = running.end()
+    assert code == 0, said
+    assert out == "", "what befell Ray's processes is no data"
+    assert_equal(tmp_path, uninterrupted)
+
+
+def test_all_nodes_but_the_first_leave(
+    cluster: RayHost, tree: Path, tmp_path: Path, uninterrupted: list[pd.DataFrame]
+) -> None:
+    running = Running(cluster, tree, tmp_path)
+    running.until(1)
+    cluster.order("kill two")
+    cluster.order("kill three")
+    code, _, said = running.end()
+    assert code == 0, said
+    assert_equal(tmp_path, uninterrupted)
+
+
+def test_the_loss_of_the_drivers_own_raylet_is_told_and_a_resume_is_exact(
+    cluster: RayHost, tree: Path, tmp_path: Path, uninterrupted: list[pd.DataFrame]
+) -> None:
+    running = Running(cluster, tree, tmp_path)
+    running.until(1)
+    cluster.order("kill-raylet")
+    code, out, said = running.end()
+    assert (code, out) == (74, ""), said
+    assert "error: Ray's process for this machine (raylet) ended; what is committed stays" in said
+    assert "Traceback" not in said
+    resume(tree, tmp_path)
+    assert_equal(tmp_path, uninterrupted)
+
+
+def test_a_cluster_without_a_core_or_without_a_head_ends_the_job_in_words(
+    tree: Path, tmp_path: Path, uninterrupted: list[pd.DataFrame]
+) -> None:
+    with RayHost(cores=0) as host:
+        host.order("add one")
+        running = Running(host, tree, tmp_path)
+        running.until(1)
+        host.order("kill one")
+        code, _, said = running.end()
+        assert code == 74, said
+        assert "the Ray cluster has had fewer cores than the job needs (0 of 1) for" in said
+        host.order("add two")
+        running = Running(host, tree, tmp_path)
+        running.until(2)
+        host.order("kill-head")
+        code, _, said = running.end()
+        assert code == 74, said
+        assert "does not answer; what is committed stays" in said
+    resume(tree, tmp_path)
+    assert_equal(tmp_path, uninterrupted)
+
+
+def test_a_cluster_that_asks_for_no_token_is_used_with_a_warning(
+    tree: Path, tmp_path: Path, uninterrupted: list[pd.DataFrame]
+) -> None:
+    with RayHost(cores=1, token=None) as host:
+        code, _, said = Running(host, tree, tmp_path).end()
+    assert code == 0, said
+    assert "asks for no token: whoever reaches its ports runs code on it" in said
+    assert_equal(tmp_path, uninterrupted)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(c) for t in tasks for c in (t / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _cmdline(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
