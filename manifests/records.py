@@ -256,7 +256,11 @@ class TrackRecord:
 
 @dataclass(frozen=True, slots=True)
 class ScoreRecord:
-    """One row of the scores table: a face scored by a model. `logit` is fake minus real."""
+    """One row of the scores table: a face scored by a model. `logit` is fake minus real.
+
+    `box` is the detector's and `crop_box` the square that was cut, as in the faces table: with `frame_index` or
+    `pts_seconds` another tool can cut the face again.
+    """
 
     face_id: str
     media_id: str
@@ -266,6 +270,8 @@ class ScoreRecord:
     model_id: str
     logit: float
     score: float
+    box: Box | None = None
+    crop_box: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +287,11 @@ class LogitRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """One row of the report: an input file, always exactly one, whatever happened to it."""
+    """One row of the report: an input file, always exactly one, whatever happened to it.
+
+    `sampled_frames` are the indices of all frames that were looked at, with a face or without, in their order, and
+    `sampled_seconds` their presentation times.
+    """
 
     media_id: str
     path: str
@@ -309,6 +319,8 @@ class ReportRow:
     crops_accepted: bool
     model_id: str
     provenance_id: str
+    sampled_frames: tuple[int, ...] | None = None
+    sampled_seconds: tuple[float, ...] | None = None
 
 
 def row(record: Any) -> dict[str, Any]:

@@ -95,6 +95,8 @@ _ARROW_TYPES: dict[str, dict[str, pa.DataType]] = {
         "pts_seconds": pa.float64(),
         "logit": pa.float32(),
         "score": pa.float32(),
+        "box": _BOX,
+        "crop_box": pa.list_(pa.int32(), 4),
     },
     "report": {
         "path_bytes": pa.binary(),
@@ -115,6 +117,8 @@ _ARROW_TYPES: dict[str, dict[str, pa.DataType]] = {
         "worst_window_end_seconds": pa.float64(),
         "worst_window_score": pa.float64(),
         "crops_accepted": pa.bool_(),
+        "sampled_frames": pa.list_(pa.int64()),
+        "sampled_seconds": pa.list_(pa.float64()),
     },
     "logits": {"place": pa.int64(), "logit": pa.float32()},
 }
@@ -132,7 +136,11 @@ def _build(table: str) -> pa.Schema:
 
 SCHEMAS: dict[str, pa.Schema] = {table: _build(table) for table in RECORD_TYPES}
 #: Columns that a table got after version 1, always as its last: older shards lack them and are read with nulls.
-ADDED: dict[str, tuple[str, ...]] = {"media": ("subset",)}
+ADDED: dict[str, tuple[str, ...]] = {
+    "media": ("subset",),
+    "scores": ("box", "crop_box"),
+    "report": ("sampled_frames", "sampled_seconds"),
+}
 
 Record = TypeVar("Record")
 

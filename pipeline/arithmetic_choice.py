@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ from ffpipe.manifests.shards import write_atomic
 from ffpipe.models.detector import Detector
 from ffpipe.models.sida import SIDA_SIZE
 from ffpipe.pipeline.batches import EvalBatches
+from ffpipe.pipeline.provenance import processor
 from ffpipe.stages.arithmetic import REFERENCE, Arithmetic
 from ffpipe.stages.tuning import TOLERANCE, Inputs, Trial, fastest, try_all
 
@@ -37,14 +37,14 @@ def machine(device: torch.device) -> str:
     torch_version = f"torch {torch.__version__.split('+')[0]}"
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {torch_version}"
-    name, flags = platform.machine(), ""
-    with suppress(OSError):  # elsewhere than on Linux the architecture has to do
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            name = value.strip() if key.strip() == "model name" else name
-            flags = value if key.strip() == "flags" else flags
-    fast = [flag for flag in _FLAGS if flag in flags.split()]
+    name, flags = processor()
+    fast = [flag for flag in _FLAGS if flag in flags]
     return ", ".join([name, torch.backends.cpu.get_cpu_capability(), *fast, torch_version])
+
+
+def device_name(kind: str) -> str:
+    """What a kind of device is called in provenance: the GPU's name, or "cpu"."""
+    return torch.cuda.get_device_name() if kind == "cuda" and torch.cuda.is_available() else kind
 
 
 def measure_all(model: Detector, batches: EvalBatches, device: torch.device) -> dict[str, dict[str, Any]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+from ffpipe.pipeline.provenance_text import FIELD, as_json
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -33,8 +37,11 @@ class Row:
     cells: Sequence[Cell]
 
 
-def draw_sheet(title: str, rows: Sequence[Row]) -> bytes:
-    """The rows as PNG; pictures are scaled to equal cells, text that is too long for its place is cut."""
+def draw_sheet(title: str, rows: Sequence[Row], origin: Mapping[str, Any] | None = None) -> bytes:
+    """The rows as PNG, with their provenance in a text field.
+
+    Pictures are scaled to equal cells, text that is too long for its place is cut.
+    """
     columns = max(len(row.cells) for row in rows)
     width = max(4, columns) * (_CELL + _GAP) + _GAP
     row_height = 2 * _LINE + _CELL + _GAP
@@ -47,7 +54,10 @@ def draw_sheet(title: str, rows: Sequence[Row]) -> bytes:
     for number, row in enumerate(rows):
         _draw_row(sheet, pen, row, top + number * row_height)
     content = io.BytesIO()
-    sheet.save(content, "PNG")
+    told = PngInfo()
+    if origin:
+        told.add_text(FIELD, as_json(origin))
+    sheet.save(content, "PNG", pnginfo=told)
     return content.getvalue()
 
 

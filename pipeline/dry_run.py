@@ -18,7 +18,7 @@ from ffpipe.manifests.datasets import Count, Dataset
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Entry, MediaRecord, Status
 from ffpipe.manifests.schemas import from_table
-from ffpipe.pipeline import plan
+from ffpipe.pipeline import plan, provenance
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.estimate import Estimate, estimate, time_line
 from ffpipe.pipeline.extract import ExtractJob, bind, job_for, load_dataset
@@ -45,6 +45,7 @@ class DryRun:
     findings: list[Finding]
     """Files that do not open, or not whole; those of earlier runs with what those said."""
     estimate: Estimate | None
+    provenance: dict[str, Any]
 
     @property
     def exit_code(self) -> int:
@@ -69,6 +70,7 @@ class DryRun:
             "refused": [{"path": display_path(s.path), "reason": s.reason} for s in self.dataset.skipped],
             "estimate": asdict(self.estimate) if self.estimate else None,
             "exit_code": self.exit_code,
+            "provenance": self.provenance,
         }
 
 
@@ -88,6 +90,7 @@ def dry_run(
 
     Raises UsageError as extract does: unknown layout, nothing found, another configuration.
     """
+    began = provenance.now()
     dataset = load_dataset(source, config, workspace, say)
     job = job_for(source, dataset, config, workspace)
     stored = _stored(job, source, dataset)
@@ -107,6 +110,7 @@ def dry_run(
         to_do_bytes=sum(sizes[entry.path] for entry in to_do),
         findings=findings,
         estimate=estimate(job, workspace, len(to_do)),
+        provenance=provenance.finish(provenance.collect(job.settings, seed=config.seed, started=began)),
     )
     _tell(result, [e.path for e in to_do if _has_changed(e, stored)], say)
     return result

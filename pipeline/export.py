@@ -18,7 +18,7 @@ from torch.nn import functional
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.models.detector import LABELS
-from ffpipe.pipeline import provenance
+from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.config import ExportConfig
 from ffpipe.pipeline.exporters import EXPORTERS, OUTPUT, Exporter, Inputs, Runner, graph
 from ffpipe.pipeline.output import Say
@@ -65,7 +65,7 @@ def export(
     Raises UsageError for a file or model that cannot be used, a network that cannot be exported, and scores
     that differ from ours by more than is allowed; StorageError where writing fails. Nothing is written then.
     """
-    exporter = EXPORTERS[config.format]
+    exporter, began = EXPORTERS[config.format], provenance.now()
     if out is not None:
         _check_output(out, exporter)
     exporter.require()
@@ -74,10 +74,11 @@ def export(
         f"{weights.loaded.config['detector']}-{weights.model_id[:_NAME_DIGITS]}{exporter.suffix}"
     )
     content, measured = _checked_graph(weights, exporter, config.batch_size)
-    contract = _contract(weights, config, place, content, measured)
+    contract = _contract(weights, config, place, content, measured, began)
     beside = place.with_name(f"{place.name}.json")
     write_atomic(place, content)
     write_atomic(beside, (json.dumps(contract, indent=2) + "\n").encode())
+    log.note(workspace, "export", contract["provenance"], [place, beside])
     say(
         f"{place}: {len(content) / 1e6:.0f} MB, scores within {measured['max_score_difference']:.1e} of ours; "
         f"its contract is {beside.name}"
@@ -156,7 +157,12 @@ def _compare(ours: NDArray[np.float32], theirs: Tensor) -> dict[str, float]:
 
 
 def _contract(
-    weights: Weights, settings: ExportConfig, place: Path, content: bytes, measured: dict[str, Any]
+    weights: Weights,
+    settings: ExportConfig,
+    place: Path,
+    content: bytes,
+    measured: dict[str, Any],
+    began: str,
 ) -> dict[str, Any]:
     config, spec = weights.loaded.config, weights.loaded.model.spec
     rows = settings.batch_size or "batch"
@@ -187,5 +193,9 @@ def _contract(
         "thresholds": weights.thresholds.to_json(),
         "verified": measured,
         "exporter": {name: version(name) for name in EXPORTERS[settings.format].packages},
-        "provenance": provenance.collect(settings.resolved(), model=weights.model_id),
+        "provenance": provenance.finish(
+            provenance.collect(
+                settings, weights=[weights.model_id], seed=0, started=began, model=weights.model_id
+            )
+        ),
     }

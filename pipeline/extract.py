@@ -29,7 +29,7 @@ from ffpipe.manifests.split_files import (
     relative_to,
 )
 from ffpipe.manifests.splits import group_key, leaks, merge_content_groups, seeded_split
-from ffpipe.pipeline import plan, provenance
+from ffpipe.pipeline import log, plan, provenance
 from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.counts_text import counts_lines
 from ffpipe.pipeline.driver import ShardJob, drive, forget_failed, hash_entries
@@ -39,7 +39,7 @@ from ffpipe.pipeline.hashing import Hashed
 from ffpipe.pipeline.medium import MediumReader, MediumResult, choices_line, for_entry
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.plan import MediumItem
-from ffpipe.pipeline.workspace import Workspace, bind_job, name_for
+from ffpipe.pipeline.workspace import JOB, Workspace, bind_job, finish_job, name_for
 from ffpipe.stages.crop import CropSettings
 from ffpipe.stages.sampling import Sampling
 
@@ -142,6 +142,8 @@ def extract(
         drive(job, items, config, say, advance)
         for line in guides_lines(items, shards.commits()):
             say(line)
+        origin = finish_job(shards)
+    log.note(workspace, "extract", origin, [job.root / JOB], shards, dataset=job.dataset)
     return _result(job.dataset, shards, {entry.path for item in items for entry in item.entries})
 
 
@@ -240,7 +242,7 @@ def bind(job: ExtractJob, source: Path, dataset: datasets.Dataset) -> None:
         "crop": job.crop.fingerprint(),
         "bound": {**job.settings.bound(), **place},
         "configuration": configuration,
-        "provenance": provenance.collect(configuration),
+        "provenance": provenance.collect(job.settings, configuration, seed=job.settings.seed),
     }
     bind_job(
         job.root,
@@ -256,7 +258,7 @@ def _remove(shards: ShardGroup) -> None:
         return
     with shards.lock():
         # The binding goes first: a half-removed folder then looks new and is swept.
-        (shards.root / "job.json").unlink(missing_ok=True)
+        (shards.root / JOB).unlink(missing_ok=True)
         for table in shards.tables:
             shutil.rmtree(shards.root / table, ignore_errors=True)
         (shards.root / "plan.json").unlink(missing_ok=True)

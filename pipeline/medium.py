@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ffpipe.manifests.errors import MediaError
@@ -28,6 +28,7 @@ class MediumResult:
     """A medium's facts (without what its dataset knows), its faces, and the seconds it took.
 
     guide: the medium whose boxes were to be taken; guided: whether they were, its frames being the same.
+    times: the presentation time in seconds of every frame that was looked at, by its index.
     """
 
     media: MediaRecord
@@ -35,6 +36,7 @@ class MediumResult:
     seconds: float = 0.0
     guide: str | None = None
     guided: bool = False
+    times: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def n_faces(self) -> int:
@@ -93,34 +95,31 @@ class MediumReader:
         began = time.monotonic()
         if item.status is not None:
             return MediumResult(blank(item, item.status, item.reason))
-        guided = False
         watch = Watch(item.opened, item.sha256)
         try:
-            media, faces, guided = self._decode(item, guide, watch)
+            found = self._decode(item, guide, watch)
         except MediaError as error:
-            media, faces = blank(item, Status(error.status), error.reason), []
+            found = MediumResult(blank(item, Status(error.status), error.reason))
         if fault := watch.fault():
-            media, faces = blank(item, Status(fault.status), fault.reason), []
+            # Nothing of another content than the one that was planned may stay.
+            found = MediumResult(blank(item, Status(fault.status), fault.reason))
         tried = guide.media.media_id if guide else None
-        return MediumResult(media, faces, time.monotonic() - began, tried, guided and not media.status.failed)
+        return replace(found, seconds=time.monotonic() - began, guide=tried)
 
-    def _decode(
-        self, item: MediumItem, guide: Guide | None, watch: Watch
-    ) -> tuple[MediaRecord, list[FaceRecord], bool]:
-        """The medium, its faces, and whether they were cut by the guide's boxes."""
+    def _decode(self, item: MediumItem, guide: Guide | None, watch: Watch) -> MediumResult:
+        """What is found in the medium, by the guide's boxes where these are its frames. Raises MediaError."""
         if guide is None:
-            return *self._look(item, None, watch), False
+            return self._look(item, None, watch)
         try:
-            return *self._look(item, guide, watch), True
+            return replace(self._look(item, guide, watch), guided=True)
         except OtherFrames as difference:
-            media, faces = self._look(item, None, watch)
+            found = self._look(item, None, watch)
             note = f"faces searched in this copy itself: {difference}"
-            return replace(media, reason="; ".join(filter(None, [media.reason, note]))), faces, False
+            reason = "; ".join(filter(None, [found.media.reason, note]))
+            return replace(found, media=replace(found.media, reason=reason))
 
-    def _look(
-        self, item: MediumItem, guide: Guide | None, watch: Watch
-    ) -> tuple[MediaRecord, list[FaceRecord]]:
-        """The medium and its faces. Raises MediaError, and OtherFrames where the guide does not fit."""
+    def _look(self, item: MediumItem, guide: Guide | None, watch: Watch) -> MediumResult:
+        """What is found in the medium. Raises MediaError, and OtherFrames where the guide does not fit."""
         times: dict[int, float] = {}
         with self._sandbox.open(item.opened, self._sampling) as medium:
             watch.check_opened(medium.file)
@@ -151,7 +150,7 @@ class MediumReader:
             media = replace(media, status=Status.PARTIAL, reason=reason)
         elif not found.faces:
             media = replace(media, status=Status.NO_FACE, reason=self._why_no_face(found, guide))
-        return media, found.faces
+        return MediumResult(media, found.faces, times=times)
 
     def _why_no_face(self, found: MediumFaces, guide: Guide | None) -> str:
         if self._faces.crop.kind == "whole":

@@ -15,6 +15,7 @@ import torch
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.models.registry import detector_info, list_detectors
+from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.batches import NetworkInput, TrainBatches
 from ffpipe.pipeline.config import PreviewConfig
 from ffpipe.pipeline.contact_sheet import Cell, Row, draw_sheet
@@ -60,6 +61,7 @@ def preview(config: PreviewConfig, workspace: Workspace, out: Path, say: Say) ->
     """
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: the sheet is a PNG, so give a name that ends in .png")
+    began = provenance.now()
     job, paths = _job(config, workspace, say)
     size = detector_info(config.model).resolve(job.recipe.options).get("input_size")
     network = NetworkInput(int(size or detector_info(config.model).input_size), False, job.fit)
@@ -67,7 +69,9 @@ def preview(config: PreviewConfig, workspace: Workspace, out: Path, say: Say) ->
     shown = _Shown(batches, network, paths)
     found = shown.faces(config.faces, config.draws)
     rows = [shown.row(row, draws) for row, draws in found.items()]
-    write_atomic(out, draw_sheet(_title(job), rows))
+    origin = provenance.finish(provenance.collect(config, seed=config.seed, started=began))
+    write_atomic(out, draw_sheet(_title(job), rows, origin))
+    log.note(workspace, "preview", origin, [out])
     say(
         f"{len(rows)} faces of {', '.join(root.name for root in job.datasets)}, {job.recipe.name} recipe: {out}"
     )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from ffpipe.manifests.inputs import AnyPath, Inputs, collect
 from ffpipe.manifests.records import Entry, MediaRecord, ReportRow, Status
 from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
-from ffpipe.pipeline import plan, provenance, tables
-from ffpipe.pipeline.arithmetic_choice import choose
+from ffpipe.pipeline import log, plan, provenance, tables
+from ffpipe.pipeline.arithmetic_choice import choose, device_name
 from ffpipe.pipeline.compiling import try_compiled
 from ffpipe.pipeline.config import ScoreConfig
 from ffpipe.pipeline.driver import ShardJob, drive, forget_failed, hash_entries
@@ -40,8 +40,9 @@ from ffpipe.pipeline.scoring import (
     for_path,
     report_row,
 )
+from ffpipe.pipeline.table_reading import content_digest
 from ffpipe.pipeline.weights import Weights, choose_run
-from ffpipe.pipeline.workspace import Workspace, bind_job, name_for
+from ffpipe.pipeline.workspace import Workspace, bind_job, finish_job, name_for
 from ffpipe.stages.aggregate import Rule, Thresholds
 from ffpipe.stages.arithmetic import Arithmetic
 from ffpipe.stages.crop import Kind
@@ -50,7 +51,7 @@ from ffpipe.stages.infer import Scorer
 #: Hexadecimal digits of a run's name that tell it from other runs of the same report name.
 _RUN_DIGITS = 12
 #: Tables that are written beside the report.
-_BESIDE = ("tracks", "scores")
+BESIDE = ("tracks", "scores")
 #: Where timings of arithmetics are remembered, in the workspace.
 _TIMINGS = "arithmetic.json"
 
@@ -163,6 +164,11 @@ class ScoreResult:
     files: list[Path] = field(default_factory=list)
 
     @property
+    def tables(self) -> dict[str, pa.Table]:
+        """The tables by name."""
+        return {name: getattr(self, name) for name in ("report", *BESIDE)}
+
+    @property
     def exit_code(self) -> int:
         """0 where no input failed, 3 where some did, 4 where all did."""
         return plan.exit_code(Counter(self.report.column("status").to_pylist()))
@@ -214,15 +220,13 @@ def score(
         items = _items(found, job.shards, workspace, config, say)
         say(choices_line(config, None, kind))
         drive(job, items, config, say, advance)
-        result = _result(job, found, items, facts["provenance"])
+        result = gather(job, found, items, finish_job(job.shards))
     say(_kept_line(config, job.shards))
-    if out is None:
-        return result
-    files = tables.write_report(
-        out, {"report": result.report, **{name: getattr(result, name) for name in _BESIDE}}
-    )
-    say(f"report: {out}; beside it {', '.join(file.name for file in files[1:])}")
-    return replace(result, files=files)
+    if out is not None:
+        result = replace(result, files=tables.write_report(out, result.tables))
+        say(f"report: {out}; beside it {', '.join(file.name for file in result.files[1:])}")
+    log.note(workspace, "score", result.provenance, result.files, job.shards)
+    return result
 
 
 def arithmetic_for(asked: str, workspace: Workspace, weights: Weights, device: str, say: Say) -> Arithmetic:
@@ -247,7 +251,7 @@ def _collect(
     if line:
         say(line)
     # What an earlier run of this command wrote into a folder of inputs is no input.
-    own = {os.path.realpath(file) for file in tables.output_files(out, _BESIDE)} if out else set()
+    own = {os.path.realpath(file) for file in tables.output_files(out, BESIDE)} if out else set()
     entries = [path for path in found.entries if os.path.realpath(path) not in own]
     found = replace(found, entries=entries[: config.limit], skipped=[] if config.limit else found.skipped)
     if not (found.entries or found.skipped):
@@ -274,17 +278,17 @@ def _bind(
     shards = workspace.scores(run)
     shards.create()
     origin = provenance.collect(
+        config,
         configuration,
-        configuration_hash=config.digest(),
+        weights=[weights.model_id],
+        device=device_name(device),
         model={
             "detector": weights.loaded.config["detector"],
             "sha256": weights.model_id,
             "crop_fingerprint": weights.crop.fingerprint(),
             "thresholds": weights.thresholds.to_json(),
         },
-        calibration=None,
         crops_accepted=accepted,
-        device=torch.cuda.get_device_name() if device == "cuda" else device,
         arithmetic=arithmetic.name,
     )
     place_facts = {"run": run, "weights": str(weights.loaded.directory)}
@@ -309,8 +313,10 @@ def _items(
     return [replace(item, known=known.get(item.media_id)) for item in items]
 
 
-def _result(job: ScoreJob, found: Inputs, items: Sequence[MediumItem], origin: dict[str, Any]) -> ScoreResult:
-    """This command's part of the run, in the order of its inputs."""
+def gather(
+    job: ScoreJob, found: Inputs, items: Sequence[MediumItem], origin: Mapping[str, Any]
+) -> ScoreResult:
+    """This command's part of the run, in the order of its inputs; `content` in its provenance says what it holds."""
     wanted = {(item.media_id, os.fsencode(e.path)) for item in items for e in item.entries}
     places = {
         os.fsencode(path): k for k, path in enumerate([*found.entries, *(s.path for s in found.skipped)])
@@ -324,8 +330,9 @@ def _result(job: ScoreJob, found: Inputs, items: Sequence[MediumItem], origin: d
         "tracks": _in_order(job.shards.read("tracks"), order, ["track_id"]),
         "scores": _in_order(job.shards.read("scores"), order, ["frame_index", "track_id"]),
     }
-    carrying = {name: tables.with_provenance(table, origin) for name, table in made.items()}
-    return ScoreResult(**carrying, root=job.root, weights=job.weights, provenance=origin)
+    told = {**origin, "content": {name: content_digest(table) for name, table in made.items()}}
+    carrying = {name: tables.with_provenance(table, told) for name, table in made.items()}
+    return ScoreResult(**carrying, root=job.root, weights=job.weights, provenance=told)
 
 
 def _in_order(table: pa.Table, media: Sequence[str], columns: Sequence[str]) -> pa.Table:

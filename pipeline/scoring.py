@@ -85,6 +85,7 @@ class MediumScorer:
             media.frames_decoded,
         )
         row = report_row(media, tracks, len(faces), self.thresholds, self.rule, self.stamp)
+        row = replace(row, sampled_frames=tuple(found.times), sampled_seconds=tuple(found.times.values()))
         return ScoredMedium(media, row, scores, tracks, kept(faces, scores, self.keep), found.seconds)
 
     def _scores(self, faces: Sequence[FaceRecord]) -> list[ScoreRecord]:
@@ -109,6 +110,8 @@ class MediumScorer:
             model_id=self.stamp.model_id,
             logit=logit,
             score=score,
+            box=face.box,
+            crop_box=face.crop_box,
         )
 
 

@@ -22,7 +22,7 @@ from ffpipe.manifests.records import Entry, Label, MediaRecord, Split
 from ffpipe.manifests.schemas import from_table
 from ffpipe.manifests.split_files import SUFFIXES, Place, is_split_file, read_split_file, relative_to
 from ffpipe.manifests.splits import Leak, group_key, identities, leaks
-from ffpipe.pipeline import plan, provenance, tables
+from ffpipe.pipeline import log, plan, provenance, tables
 from ffpipe.pipeline.config import SplitsConfig
 from ffpipe.pipeline.driver import hash_entries
 from ffpipe.pipeline.output import Say
@@ -96,10 +96,12 @@ def make_splits(target: str, out: Path, config: SplitsConfig, workspace: Workspa
     if out.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--out {out}: a split file ends with {' or '.join(SUFFIXES)}")
     tables.check_output(out)
+    began = provenance.now()
     options = Options(config.seed, _ratios(config.ratios), config.method, config.links, config.splits)
     gathered = _gather(target, config, workspace, say)
     division = apply_protocol(config.protocol, gathered.material, options)
-    _write(out, gathered, division, config)
+    origin = _write(out, gathered, division, config, began)
+    log.note(workspace, "splits make", origin, [out])
     checked = _checked(str(out), division.placed, gathered.material.contents)
     for note in division.notes:
         say(note)
@@ -224,7 +226,9 @@ def _entry(media: MediaRecord) -> Entry:
     )
 
 
-def _write(out: Path, gathered: _Gathered, division: Division, config: SplitsConfig) -> None:
+def _write(
+    out: Path, gathered: _Gathered, division: Division, config: SplitsConfig, began: str
+) -> dict[str, Any]:
     contents = gathered.material.contents
     placed = sorted(division.placed, key=lambda entry: entry.path)
     columns: dict[str, Any] = {
@@ -235,13 +239,17 @@ def _write(out: Path, gathered: _Gathered, division: Division, config: SplitsCon
     types = {"label": pa.int8()}
     table = pa.table({name: pa.array(cells, types.get(name, pa.string())) for name, cells in columns.items()})
     origin = provenance.collect(
-        config.resolved(),
+        config,
+        seed=config.seed,
+        started=began,
         of=gathered.what,
         layout=gathered.material.layout,
         split_source=gathered.material.split_source,
         notes=division.notes,
     )
+    origin = provenance.finish(origin)
     tables.write_table(out, tables.with_provenance(table, origin))
+    return origin
 
 
 def _cell(value: Any) -> Any:

@@ -6,8 +6,9 @@ Only a report is a page; the tables beside it are Parquet then.
 
 Bytes (a path as the file system has it) are bytes in Parquet. In text they are printable ASCII with `\\` for a
 backslash and `\xNN` for every other byte; a first character that a spreadsheet would take for a formula is
-written as `\xNN` too. Other CSV text that begins like a formula gets a leading apostrophe. In JSON `<`, `>` and
-`&` are written as \u escapes, so that a report pasted into a page stays text. Numbers that are none are null.
+written as `\xNN` too. Other CSV text that begins like a formula, or with an apostrophe, gets a leading apostrophe.
+In JSON `<`, `>` and `&` are written as \u escapes, so that a report pasted into a page stays text. Numbers that are
+none are null. `table_reading` reads all of it back.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ PROVENANCE_KEY = b"ffpipe.provenance"
 _PAGE = ".html"
 #: What spreadsheets take for the start of a formula, ASCII and full width.
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+#: Marks CSV text that begins like a formula; text that begins with the mark itself gets it too, so that it comes off.
+TEXT_MARK = "'"
 _JSON_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
 
 
@@ -57,7 +60,7 @@ def companion(path: Path, table: str) -> Path:
 def output_files(path: Path, companions: Sequence[str]) -> list[Path]:
     """Every file that writing a report to `path`, with companions of these names, may leave."""
     files = [path, *(companion(path, table) for table in companions)]
-    return [*files, *(_beside(file) for file in files)]
+    return [*files, *(provenance_file(file) for file in files)]
 
 
 def with_provenance(table: pa.Table, provenance: Mapping[str, Any]) -> pa.Table:
@@ -103,11 +106,12 @@ def _contents(path: Path, table: pa.Table) -> dict[Path, bytes]:
     suffix = path.suffix.lower()
     beside = {}
     if suffix in _WITHOUT_ROOM:
-        beside[_beside(path)] = (_dumps(provenance_of(table), indent=1) + "\n").encode()
+        beside[provenance_file(path)] = (_dumps(provenance_of(table), indent=1) + "\n").encode()
     return {**beside, path: _WRITERS[suffix](table)}
 
 
-def _beside(path: Path) -> Path:
+def provenance_file(path: Path) -> Path:
+    """Where the provenance of a table goes whose format has no room for it."""
     return path.with_name(f"{path.name}.provenance.json")
 
 
@@ -182,7 +186,7 @@ def _html(table: pa.Table) -> bytes:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+        return f"{TEXT_MARK}{value}" if value.startswith((*_FORMULA_STARTS, TEXT_MARK)) else value
     return str(value).lower() if isinstance(value, bool) else value
 
 
@@ -207,6 +211,6 @@ def read_provenance(path: Path) -> dict[str, Any]:
             from ffpipe.pipeline.page.report import provenance_in
 
             return provenance_in(path.read_text(encoding="utf-8"))
-        return dict(json.loads(_beside(path).read_bytes()))
+        return dict(json.loads(provenance_file(path).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StorageError(f"{path}: no provenance found in it: {error}") from error

@@ -15,7 +15,8 @@ from ffpipe.manifests.errors import ConfigMismatch, IntegrityError, UsageError
 from ffpipe.manifests.shards import RunLock
 from ffpipe.models import checkpoint
 from ffpipe.models.errors import CheckpointError
-from ffpipe.pipeline import environment
+from ffpipe.pipeline import environment, log, provenance
+from ffpipe.pipeline.arithmetic_choice import device_name
 from ffpipe.pipeline.balance import PseudoFakes, draws_in_words
 from ffpipe.pipeline.config import TrainConfig
 from ffpipe.pipeline.engine import available_cores
@@ -66,9 +67,9 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     new = not job.folder.exists()
     job.folder.mkdir(parents=True, exist_ok=True)
     with RunLock(job.folder / "_lock"):
-        said = _bind(job, config, choice, media)
+        said, origin = _bind(job, config, choice, media)
         if is_finished(job.folder):
-            return _clean(job, say)
+            return _clean(job, say, origin)
         say(said)
         console = _Console(say, advance)
         try:
@@ -80,7 +81,9 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
             if new and not console.stepped:
                 _forget(job.folder)
             raise
-        return finish(Run(job, config, choice, media, source, chosen), say)
+        result = finish(Run(job, config, choice, media, source, chosen, origin), say)
+    log.note(workspace, "train", result.provenance, [job.folder / checkpoint.HASHES], run=job.folder.name)
+    return result
 
 
 def run_digest(config: TrainConfig, workspace: Workspace) -> str:
@@ -114,7 +117,7 @@ def is_finished(folder: Path) -> bool:
     return (folder / checkpoint.HASHES).exists()
 
 
-def _clean(job: TrainingJob, say: Say) -> TrainResult:
+def _clean(job: TrainingJob, say: Say, origin: dict[str, Any]) -> TrainResult:
     """Drop the state that a run killed in its last moment left beside the finished model."""
     try:
         metrics = checkpoint.load(job.folder).metrics
@@ -124,7 +127,7 @@ def _clean(job: TrainingJob, say: Say) -> TrainResult:
     say(
         f"{job.folder.parent.name}/{job.folder.name} was finished already; what was left of its training is removed"
     )
-    return TrainResult(job.folder, metrics)
+    return TrainResult(job.folder, metrics, origin)
 
 
 def _forget(folder: Path) -> None:
@@ -255,17 +258,31 @@ def stored_digest(path: Path) -> str | None:
         return None
 
 
-def _bind(job: TrainingJob, config: TrainConfig, choice: Choice, media: TrainingMedia) -> str:
-    """Tie the run's folder to its configuration; a line that says whether it is new."""
+def _bind(
+    job: TrainingJob, config: TrainConfig, choice: Choice, media: TrainingMedia
+) -> tuple[str, dict[str, Any]]:
+    """Tie the run's folder to its configuration; a line that says whether it is new, and the provenance."""
     resumed = (job.state / "state.json").exists()
     configuration = {**config.resolved(), "recipe": choice.recipe.name}
+    taught = [job.teaching.facts()["model_id"]] if job.teaching else []
+    began = {"pretrained_sha256": job.pretrained} if job.pretrained else {}
+    origin = provenance.collect(
+        config,
+        configuration,
+        weights=[*taught, *began.values()],
+        seed=config.seed,
+        device=device_name("cuda" if _cuda(config) else "cpu"),
+        fit=job.fit,
+        **began,
+    )
     facts = {
         "configuration": configuration,
         "recipe": choice.recipe.to_json(),
         "datasets": media.datasets,
         "bound": {**config.bound(), "splits": media.splits_digest},
+        "provenance": origin,
     }
-    facts |= {"pretrained_sha256": job.pretrained} if job.pretrained else {}
+    facts |= began
     stored = bind_job(
         job.folder, _digest(config, choice, media, job.teaching), facts, "choose another name with --run"
     )
@@ -275,7 +292,9 @@ def _bind(job: TrainingJob, config: TrainConfig, choice: Choice, media: Training
             "name with --run"
         )
     where = f"{job.folder.parent.name}/{job.folder.name}"
-    return f"going on with the interrupted run {where}" if resumed else f"new run {where}"
+    said = f"going on with the interrupted run {where}" if resumed else f"new run {where}"
+    # A run that was begun by an older version has none stored.
+    return said, {**origin, "started": stored.get("provenance", origin)["started"]}
 
 
 def _say_selection(

@@ -19,6 +19,7 @@ from ffpipe.pipeline.faces import FaceTable, Rows, largest_per_frame
 from ffpipe.pipeline.loader import ShardFaces
 from ffpipe.pipeline.model_card import CardFacts, write_card
 from ffpipe.pipeline.output import Say
+from ffpipe.pipeline.provenance_text import as_markdown
 from ffpipe.pipeline.recipe_choice import Choice
 from ffpipe.pipeline.training_data import TrainingMedia
 from ffpipe.pipeline.training_job import Selection, TrainingJob, arithmetic_record, prepare, validation_logits
@@ -32,15 +33,16 @@ _FRAME_REPLICATES = 500
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """Where the model is, and what metrics.json says of it."""
+    """Where the model is, what metrics.json says of it, and the provenance that config.json and the card carry."""
 
     directory: Path
     metrics: dict[str, Any]
+    provenance: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that has been trained to its end: what it was asked to do, and on which faces it did it."""
+    """A run trained to its end: what it was asked to do, on which faces it did it, and (`origin`) its provenance."""
 
     job: TrainingJob
     config: TrainConfig
@@ -48,6 +50,7 @@ class Run:
     media: TrainingMedia
     source: ShardFaces
     chosen: Selection
+    origin: dict[str, Any]
 
 
 def finish(run: Run, say: Say) -> TrainResult:
@@ -73,9 +76,12 @@ def finish(run: Run, say: Say) -> TrainResult:
         "counts": counts,
     }
     arithmetic = arithmetic_record(job)
+    origin = provenance.finish(run.origin)
     card = write_card(_card_facts(run, model, counts, best, frame, thresholds, arithmetic))
+    card = f"{card}\n{as_markdown(origin)}"
     extra = {
         **_facts(run),
+        "provenance": origin,
         "arithmetic": arithmetic,
         "thresholds": thresholds.to_json(),
         "validated": frame is not None,
@@ -88,7 +94,7 @@ def finish(run: Run, say: Say) -> TrainResult:
         raise StorageError(f"cannot write {job.folder}: {error.strerror or error}") from error
     shutil.rmtree(job.state, ignore_errors=True)
     say(_result_line(best, thresholds, frame))
-    return TrainResult(job.folder, metrics)
+    return TrainResult(job.folder, metrics, origin)
 
 
 def _best_model(job: TrainingJob) -> tuple[Detector, list[dict[str, Any]], dict[str, Any]]:
@@ -135,7 +141,6 @@ def _card_facts(
 def _facts(run: Run) -> dict[str, Any]:
     """What the model's config.json says of the run."""
     media, choice, teaching = run.media, run.choice, run.job.teaching
-    started = {"pretrained_sha256": run.job.pretrained} if run.job.pretrained else {}
     return {
         "crop": asdict(media.crop),
         "crop_fingerprint": media.crop.fingerprint(),
@@ -156,7 +161,6 @@ def _facts(run: Run) -> dict[str, Any]:
         "train_clips": media.train_clips,
         "validation_media": sorted(media.validation),
         "validation_clips": media.validation_clips,
-        "provenance": provenance.collect(run.config.resolved(), seed=run.config.seed, **started),
     }
 
 

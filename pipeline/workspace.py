@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,21 @@ def read_job(root: Path) -> dict[str, Any]:
         raise IntegrityError(
             f"{error.message}; restore it, or delete it and run the command that made it again"
         ) from error
+
+
+def finish_job(shards: ShardGroup) -> dict[str, Any]:
+    """Note in a folder's job.json when the newest of its commits was made, and return its provenance.
+
+    The same inputs again change nothing; the caller holds the lock. Raises StorageError.
+    """
+    path = shards.root / JOB
+    stored = read_job(shards.root)
+    times = [file.stat().st_mtime for file in shards.root.glob(f"{shards.lead}/_commits/*.json")]
+    at = datetime.fromtimestamp(max(times), UTC).isoformat(timespec="seconds") if times else None
+    origin: dict[str, Any] = {**stored.get("provenance", {}), "finished": at}
+    if origin != stored.get("provenance"):
+        write_atomic(path, sealed({**stored, "provenance": origin}, indent=1))
+    return origin
 
 
 def _differences(stored: Any, wanted: dict[str, Any]) -> str:

@@ -132,8 +132,12 @@ def purge(
     place = Workspace.find(workspace)
     if not yes and not _confirmed(f"Delete everything that {name} keeps in {place.root}?"):
         raise UsageError("nothing was deleted; answer y, or give --yes")
-    for removed in place.purge(name):
-        say(f"deleted {removed}")
+    from ffpipe.pipeline import log
+
+    removed = place.purge(name)
+    for folder in removed:
+        say(f"deleted {folder}")
+    log.note(place, "purge", {}, removed=[log.shown(folder) for folder in removed])
 
 
 def _confirmed(question: str) -> bool:

@@ -27,6 +27,7 @@ def reproduce(
     Takes the datasets that the workspace has and names what is missing, with the command that provides it. Run the
     same command again to go on. Exit code: 0 every figure was measured, 3 some were, 4 none.
     """
+    from ffpipe.pipeline import provenance
     from ffpipe.pipeline.reproduction import job as job
     from ffpipe.pipeline.reproduction.report import plan_json, print_results
     from ffpipe.pipeline.reproduction.results import headline
@@ -36,7 +37,8 @@ def reproduce(
     )
     if settings.dry_run:
         if json_output:
-            typer.echo(json.dumps(plan_json(result.plan, result.states, result.deviations)))
+            told = plan_json(result.plan, result.states, result.deviations)
+            typer.echo(json.dumps({**told, "provenance": provenance.collect(settings, seed=settings.seed)}))
         return 0
     if json_output:
         typer.echo(json.dumps([found.to_json() for found in result.results]))

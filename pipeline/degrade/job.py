@@ -18,11 +18,11 @@ from ffpipe.manifests.errors import MediaError, UsageError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Status
 from ffpipe.manifests.shards import write_atomic
+from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline import plan as plans
-from ffpipe.pipeline import provenance
 from ffpipe.pipeline.config import DegradeConfig
 from ffpipe.pipeline.degrade.plan import OFFICIAL, Plan, Tree, plan, sources
-from ffpipe.pipeline.degrade.store import MANIFEST, Store, write_manifest, write_sidecar
+from ffpipe.pipeline.degrade.store import MANIFEST, SIDECAR, Store, write_manifest, write_sidecar
 from ffpipe.pipeline.degrade.work import DegradeJob, Row, chunk_of
 from ffpipe.pipeline.driver import hash_entries
 from ffpipe.pipeline.engine import create_engine
@@ -105,7 +105,9 @@ def degrade(
         if tree.has_manifest:
             write_manifest(store, tree, dataset.entries, digests)
         failed = [asdict(row) for row in rows if Status(row.status).failed]
+        facts["provenance"] = provenance.finish(facts["provenance"])
         write_sidecar(store, {**facts, "notes": todo.notes, "failures": failed})
+        log.note(workspace, "degrade", facts["provenance"], [store.out / SIDECAR])
     return _result(tree, todo, rows, settled)
 
 
@@ -149,7 +151,7 @@ def _bind(store: Store, tree: Tree, config: DegradeConfig) -> dict[str, Any]:
     bound = place if not tree.has_manifest else {**place, **config.bound()}
     digest = json.dumps(bound, sort_keys=True)
     bind_job(store.state, digest, {"bound": bound}, _WAYS_OUT)
-    return {**place, "provenance": provenance.collect(config.resolved())}
+    return {**place, "provenance": provenance.collect(config, seed=config.seed)}
 
 
 def _carry_over(

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ffpipe.manifests.errors import UsageError
-from ffpipe.pipeline import provenance
+from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.config import CompareConfig
 from ffpipe.pipeline.evaluation.finished import Finished, find_finished, load_finished
 from ffpipe.pipeline.evaluation.job import evaluate
@@ -88,10 +88,11 @@ def compare(
     Raises UsageError (fewer than two, evaluations of different data or choices of media, nothing in common), and as
     `evaluate`.
     """
-    from ffpipe.pipeline.evaluation.comparison_files import write_files
+    from ffpipe.pipeline.evaluation.comparison_files import COMPARISON, write_files
 
     if len(runs) < 2:
         raise UsageError(f"compare takes two runs or more, not {len(runs)}")
+    began = provenance.now()
     done = _named([_finished(run, config, workspace, say, advance) for run in runs])
     _check_same(done)
     levels = [level for level in done[0].levels if all(level in other.levels for other in done)]
@@ -101,10 +102,12 @@ def compare(
     for level in levels:
         say(f"{level}s: {pairing[level]['line']}")
     pairs = _pairs(done, items, config)
-    facts = _facts(done, config, levels[0], pairing)
+    facts = _facts(done, config, levels[0], pairing, began)
+    facts["provenance"] = provenance.finish(facts["provenance"])
     folder = new_folder(workspace.root / COMPARISONS, f"{facts['data']}-{facts['split']}")
     result = Comparison(folder, pairs, facts)
     write_files(result, done, items[levels[0]])
+    log.note(workspace, "compare", facts["provenance"], [folder / COMPARISON])
     say(f"comparison: {result.directory}")
     return result
 
@@ -242,7 +245,7 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _facts(
-    done: Sequence[Finished], config: CompareConfig, headline: str, pairing: dict[str, Any]
+    done: Sequence[Finished], config: CompareConfig, headline: str, pairing: dict[str, Any], began: str
 ) -> dict[str, Any]:
     return {
         # Folders of evaluations may be of other data than the settings name.
@@ -263,6 +266,10 @@ def _facts(
         ],
         "pairing": pairing,
         "provenance": provenance.collect(
-            config.resolved(), models=[each.facts["model_id"] for each in done], seed=config.seed
+            config,
+            weights=[each.facts["model_id"] for each in done],
+            models=[each.facts["model_id"] for each in done],
+            seed=config.seed,
+            started=began,
         ),
     }

@@ -14,12 +14,16 @@ from ffpipe.pipeline.evaluation.finished import Finished
 from ffpipe.pipeline.evaluation.plots import write_plots
 from ffpipe.pipeline.evaluation.tables import HEADINGS
 from ffpipe.pipeline.output import inert
+from ffpipe.pipeline.provenance_text import as_latex, as_markdown
 from ffpipe.pipeline.text_tables import Cell, TextTable, latex_document, markdown_text
 from ffpipe.stages.curves import roc
 from ffpipe.stages.evaluation import ALL
 
 if TYPE_CHECKING:
     from ffpipe.pipeline.evaluation.compare import Comparison, Pair
+
+#: Holds all of a comparison; it is written last.
+COMPARISON = "comparison.json"
 
 
 def write_files(result: Comparison, done: Sequence[Finished], items: Sequence[pd.DataFrame]) -> None:
@@ -28,10 +32,12 @@ def write_files(result: Comparison, done: Sequence[Finished], items: Sequence[pd
     flat = pa.Table.from_pylist([pair.flat() for pair in result.pairs])
     tables.write_table(folder / "comparison.csv", tables.with_provenance(flat, origin))
     texts = text_tables(result.facts, result.pairs)
-    write_atomic(folder / "comparison.md", _document(result.facts, texts).encode())
-    write_atomic(folder / "comparison.tex", latex_document(texts).encode())
-    write_plots(folder, _plots(result.facts, done, items))
-    write_atomic(folder / "comparison.json", result.to_json().encode())
+    write_atomic(
+        folder / "comparison.md", f"{_document(result.facts, texts)}\n\n{as_markdown(origin)}".encode()
+    )
+    write_atomic(folder / "comparison.tex", (as_latex(origin) + latex_document(texts)).encode())
+    write_plots(folder, _plots(result.facts, done, items), origin)
+    write_atomic(folder / COMPARISON, result.to_json().encode())
 
 
 def text_tables(facts: Mapping[str, Any], pairs: Sequence[Pair]) -> list[TextTable]:

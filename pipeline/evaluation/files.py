@@ -24,6 +24,7 @@ from ffpipe.pipeline.evaluation.plots import evaluation_plots, write_plots
 from ffpipe.pipeline.evaluation.scores import TRACK, Scores
 from ffpipe.pipeline.evaluation.tables import latex_tables, markdown_document
 from ffpipe.pipeline.evaluation.verdicts import Outcome, media_table
+from ffpipe.pipeline.provenance_text import as_latex, as_markdown
 
 if TYPE_CHECKING:
     from ffpipe.pipeline.evaluation.job import Evaluation
@@ -46,14 +47,19 @@ def write_files(
     store(MEDIA, media_table(media, found, scores.levels[scores.headline]))
     if TRACK in scores.levels:
         store(TRACKS, _tracks(scores))
-    write_atomic(folder / "figures.md", markdown_document(result.facts, result.rows).encode())
-    write_atomic(folder / "figures.tex", latex_tables(result.facts, result.rows).encode())
+    write_atomic(
+        folder / "figures.md",
+        f"{markdown_document(result.facts, result.rows)}\n\n{as_markdown(origin)}".encode(),
+    )
+    write_atomic(
+        folder / "figures.tex", (as_latex(origin) + latex_tables(result.facts, result.rows)).encode()
+    )
     plots = folder / "plots"
     try:
         plots.mkdir(exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot write to {plots}: {error.strerror or error}") from error
-    write_plots(plots, evaluation_plots(result.facts, result.rows, scores.levels[scores.headline]))
+    write_plots(plots, evaluation_plots(result.facts, result.rows, scores.levels[scores.headline]), origin)
     write_atomic(folder / RESULT, sealed(json.loads(result.to_json()), indent=1))
 
 

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.config import EvaluateConfig
 from ffpipe.pipeline.evaluation.media import ChosenMedia
-from ffpipe.pipeline.evaluation.parts import EvaluationFolder
+from ffpipe.pipeline.evaluation.parts import RESULT, EvaluationFolder
 from ffpipe.pipeline.evaluation.scores import IMAGE, VIDEO, Scores, score_media
 from ffpipe.pipeline.evaluation.subject import Subject, prepare
 from ffpipe.pipeline.evaluation.verdicts import Outcome, outcomes, verdict_counts, without_score
@@ -53,6 +54,7 @@ def evaluate(
     folder = EvaluationFolder.open(subject.run, subject.name, _depends(subject))
     with folder.work(say):
         result = _work(subject, folder, say, advance)
+    log.note(workspace, "evaluate", result.facts["provenance"], [result.directory / RESULT])
     say(f"figures: {result.directory}")
     return result
 
@@ -87,7 +89,7 @@ def _work(subject: Subject, folder: EvaluationFolder, say: Say, advance: Advance
     if scores.untracked:
         say(f"{scores.untracked} videos have no score: no face was seen in frames enough")
     rows = _rows(scores, chosen, found, Bootstrap(config.replicates, config.seed, subject.threshold))
-    result = Evaluation(folder.path, rows, facts)
+    result = Evaluation(folder.path, rows, {**facts, "provenance": provenance.finish(facts["provenance"])})
     write_files(result, scores, chosen.everything, found)
     return result
 

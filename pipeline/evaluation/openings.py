@@ -1,17 +1,19 @@
-"""The log of how often a run's weights were shown a test split: each look makes the next one worth a little less."""
+"""The log of how often a run's weights were shown a test split: each look makes the next one worth a little less.
+
+Its lines are chained like those of the workspace's log; those of older versions are not.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ffpipe.manifests.durable import writing
 from ffpipe.manifests.errors import StorageError
+from ffpipe.pipeline import chain, log, provenance
 from ffpipe.pipeline.output import Say
+from ffpipe.pipeline.workspace import Workspace
 
 LOG = "openings.jsonl"
 #: What is logged of the facts of an evaluation.
@@ -23,32 +25,25 @@ def log_opening(run: Path, data: str, facts: dict[str, Any]) -> int:
 
     Raises StorageError where the log cannot be written or is damaged: no test data are then read.
     """
-    path = run / LOG
     number = 1 + len([opening for opening in read_openings(run) if opening.get("data") == data])
-    line = json.dumps({"opening": number, "data": data, **facts}, sort_keys=True)
-    with writing(path), path.open("ab") as file:
-        before = file.tell()
-        try:
-            file.write(line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError:
-            # Half a line, on a full disk, would make the whole log unreadable.
-            os.truncate(path, before)
-            raise
+    chain.append(run / LOG, {"opening": number, "data": data, **facts})
     return number
 
 
-def open_test(run: Path, data: str, facts: Mapping[str, Any], evaluation_id: str, say: Say) -> int:
+def open_test(
+    run: Path, data: str, facts: Mapping[str, Any], evaluation_id: str, workspace: Workspace, say: Say
+) -> int:
     """The number of this opening of a test split, which is logged unless it was before an interruption.
 
-    Raises StorageError.
+    It is logged beside the run's weights, where it goes with them, and in the workspace. Raises StorageError.
     """
     number = opening_of(run, evaluation_id)
     if number is None:
         logged = {key: facts[key] for key in _LOGGED}
-        logged |= {"evaluation_id": evaluation_id, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+        logged |= {"evaluation_id": evaluation_id, "time": provenance.now()}
         number = log_opening(run, data, logged)
+        told = {**logged, "opening": number, "data": data, "run": log.shown(run)}
+        log.note(workspace, "open test split", facts["provenance"], **told)
     say(f"opening {number} of the test split of {data} by this run")
     return number
 
@@ -59,7 +54,8 @@ def read_openings(run: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        found = [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [entry for entry in found if "opening" in entry]
     except (OSError, ValueError, TypeError) as error:
         raise StorageError(f"{path}: damaged: {error}") from error
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import plots
 from ffpipe.pipeline.output import inert
+from ffpipe.pipeline.provenance_text import FIELD, as_json
 from ffpipe.stages.curves import reliability, roc, roc_band
 from ffpipe.stages.evaluation import ALL, MEAN, METHOD, Row, Scored
 
@@ -71,14 +72,22 @@ def _bars(rows: Sequence[Row]) -> list[plots.Bar]:
     ]
 
 
-def write_plots(folder: Path, figures: Mapping[str, Figure]) -> list[Path]:
-    """Write each figure as PNG and SVG; returns the files. Raises StorageError."""
+def write_plots(
+    folder: Path, figures: Mapping[str, Figure], origin: Mapping[str, Any] | None = None
+) -> list[Path]:
+    """Write each figure as PNG and SVG, with its provenance inside; returns the files. Raises StorageError."""
     written = []
     for name, figure in figures.items():
         for suffix, how in _FORMATS.items():
             written.append(folder / f"{name}.{suffix}")
-            write_atomic(written[-1], rendered(figure, suffix, how))
+            write_atomic(written[-1], rendered(figure, suffix, _told(suffix, how, origin)))
     return written
+
+
+def _told(suffix: str, how: Mapping[str, Any], origin: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the writer is told; SVG knows a few fields of the Dublin Core only."""
+    field = {FIELD if suffix == "png" else "Description": as_json(origin)} if origin else {}
+    return {**how, "metadata": {**how["metadata"], **field}}
 
 
 def rendered(figure: Figure, suffix: str, how: Mapping[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ import torch
 
 import ffpipe
 from ffpipe.pipeline import provenance
+from ffpipe.pipeline.arithmetic_choice import device_name
 from ffpipe.pipeline.config import EvaluateConfig
 from ffpipe.pipeline.evaluation.media import ChosenMedia, check_media, choose_split
 from ffpipe.pipeline.evaluation.openings import open_test
@@ -35,6 +36,7 @@ class Subject:
     chosen: ChosenMedia
     scorer: Scorer
     accepted: bool
+    workspace: Workspace
 
     @property
     def name(self) -> str:
@@ -76,12 +78,13 @@ class Subject:
             "unscored": dict(chosen.unscored),
             "notes": chosen.notes,
             "provenance": provenance.collect(
-                config.resolved(),
+                config,
+                weights=[weights.model_id],
                 model_id=weights.model_id,
                 crops_accepted=self.accepted,
                 fit=weights.crop.fit,
                 arithmetic=self.scorer.arithmetic.name,
-                device=torch.cuda.get_device_name() if device == "cuda" else device,
+                device=device_name(device),
                 seed=config.seed,
             ),
         }
@@ -89,7 +92,7 @@ class Subject:
     def open(self, folder: EvaluationFolder, facts: dict[str, Any], say: Say) -> None:
         """Log that the test split is opened, where it is, and note the number among the facts. Raises StorageError."""
         if self.chosen.opens_test(self.config.split):
-            facts["opening"] = open_test(self.run, self.chosen.name, facts, folder.id, say)
+            facts["opening"] = open_test(self.run, self.chosen.name, facts, folder.id, self.workspace, say)
 
 
 def prepare(run: Path, config: EvaluateConfig, workspace: Workspace, say: Say) -> Subject:
@@ -104,4 +107,4 @@ def prepare(run: Path, config: EvaluateConfig, workspace: Workspace, say: Say) -
     accepted = check_media(chosen, weights, config, say)
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
     scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)
-    return Subject(run, config, weights, chosen, scorer, accepted)
+    return Subject(run, config, weights, chosen, scorer, accepted, workspace)

@@ -10,18 +10,19 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
 from ffpipe.manifests.shards import RunLock
-from ffpipe.pipeline import provenance
+from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.config import ReproduceConfig
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.reproduction.data import Holdings
 from ffpipe.pipeline.reproduction.plan import Plan, make_plan, select
 from ffpipe.pipeline.reproduction.protocols import get_protocol
 from ffpipe.pipeline.reproduction.report import plan_lines, write_results
-from ffpipe.pipeline.reproduction.results import Outcome, Result, headline, read_results
+from ffpipe.pipeline.reproduction.results import RESULTS, Outcome, Result, headline, read_results
 from ffpipe.pipeline.reproduction.runner import Meter, Runner, seed_word
 from ffpipe.pipeline.workspace import Workspace
 
@@ -52,7 +53,7 @@ def reproduce(
     protocol, table or experiment; `use` of what is not there), LockedError where the same is being run elsewhere,
     StorageError and IntegrityError.
     """
-    protocol = get_protocol(name)
+    protocol, began = get_protocol(name), provenance.now()
     figures = select(protocol, config.table, config.only)
     kept = workspace.root / "reproductions"
     with TemporaryDirectory() if config.dry_run else nullcontext(str(kept)) as place:
@@ -71,20 +72,30 @@ def reproduce(
         return result
     folder.mkdir(parents=True, exist_ok=True)
     with RunLock(folder / "_lock"):
-        _run(runner, plan, folder, result.results)
+        origin = _run(runner, plan, folder, result.results, began)
+    log.note(workspace, "reproduce", origin, [folder / RESULTS])
     return result
 
 
-def _run(runner: Runner, plan: Plan, folder: Path, results: list[Result]) -> None:
-    """Work through the plan, the files of the folder up to date after each step; fills `results`."""
+def _run(runner: Runner, plan: Plan, folder: Path, results: list[Result], began: str) -> dict[str, Any]:
+    """Work through the plan, the files of the folder up to date after each step; fills `results`.
+
+    Returns the provenance of the files.
+    """
     protocol, config = runner.protocol, runner.config
     found = {figure: Result(figure, reason="not asked for yet") for figure in protocol.printed}
     found |= read_results(folder, protocol)
-    origin = provenance.collect(config.resolved(), seed=config.seed)
+    origin = provenance.collect(config, seed=config.seed, started=began)
 
     def write() -> None:
         all_of_it = list(found.values())
-        write_results(folder, protocol, all_of_it, headline(all_of_it, config.recipe == "quick"), origin)
+        write_results(
+            folder,
+            protocol,
+            all_of_it,
+            headline(all_of_it, config.recipe == "quick"),
+            provenance.finish(origin),
+        )
 
     for figure, lacks in plan.missing.items():
         commands = tuple(command for lack in lacks for command in lack.commands)
@@ -96,3 +107,4 @@ def _run(runner: Runner, plan: Plan, folder: Path, results: list[Result]) -> Non
             found[result.figure] = result
             write()
     results += [found[figure] for figure in plan.figures]
+    return origin

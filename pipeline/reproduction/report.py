@@ -16,6 +16,7 @@ from rich.text import Text
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import tables
 from ffpipe.pipeline.output import inert, say
+from ffpipe.pipeline.provenance_text import as_markdown
 from ffpipe.pipeline.reproduction.data import Lack
 from ffpipe.pipeline.reproduction.plan import Plan
 from ffpipe.pipeline.reproduction.protocols.protocol import Printed, Protocol
@@ -212,5 +213,7 @@ def write_results(
     }
     flat = [{**row, **{key: "; ".join(row[key]) for key in ("deviations", "commands")}} for row in rows]
     tables.write_table(folder / FIGURES, tables.with_provenance(pa.Table.from_pylist(flat), provenance))
-    write_atomic(folder / REPORT, markdown(protocol, results, headline).encode())
+    write_atomic(
+        folder / REPORT, f"{markdown(protocol, results, headline)}\n{as_markdown(provenance)}".encode()
+    )
     write_atomic(folder / RESULTS, json.dumps(document, indent=1).encode())

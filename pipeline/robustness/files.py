@@ -15,6 +15,7 @@ from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import tables
 from ffpipe.pipeline.evaluation.plots import write_plots
 from ffpipe.pipeline.output import inert
+from ffpipe.pipeline.provenance_text import as_markdown
 from ffpipe.pipeline.robustness import plots
 from ffpipe.pipeline.text_tables import figure_text
 from ffpipe.stages.perturb import KINDS
@@ -47,8 +48,8 @@ def write_files(result: Robustness) -> None:
     rows = pa.Table.from_pylist([point.flat() for point in (result.stored, *result.points)])
     origin = result.facts["provenance"]
     tables.write_table(result.directory / "curves.csv", tables.with_provenance(rows, origin))
-    write_plots(result.directory, _figures(result))
-    write_atomic(result.directory / "robustness.md", markdown(result).encode())
+    write_plots(result.directory, _figures(result), origin)
+    write_atomic(result.directory / "robustness.md", f"{markdown(result)}\n{as_markdown(origin)}".encode())
     write_atomic(result.directory / RESULT, result.to_json().encode())
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Split
+from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.config import RobustnessConfig
 from ffpipe.pipeline.evaluation.media import ChosenMedia, choose_split
 from ffpipe.pipeline.evaluation.parts import EvaluationFolder
@@ -54,7 +55,9 @@ def robustness(
         }
         subject.open(folder, facts, say)
         result = _measure(config, setting, subject.scorer, facts, folder, say, advance)
+        result.facts["provenance"] = provenance.finish(facts["provenance"])
         write_files(result)
+    log.note(workspace, "robustness", result.facts["provenance"], [folder.path / RESULT])
     say(f"curves and controls: {folder.path}")
     return result
 
