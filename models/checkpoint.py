@@ -106,6 +106,14 @@ def load(directory: Path, device: str | torch.device = "cpu") -> LoadedModel:
     )
 
 
+def stored_hash(directory: Path) -> str | None:
+    """The SHA-256 that a model directory says its weights have; None for a folder that is none. `load` checks it."""
+    try:
+        return str(_parse(_read(Path(directory) / HASHES), HASHES).get(WEIGHTS))
+    except CheckpointError:
+        return None
+
+
 def _describe(model: Detector, name: str, options: Mapping[str, object]) -> dict[str, object]:
     spec = model.spec
     return {

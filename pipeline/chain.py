@@ -152,7 +152,7 @@ def check(path: Path, head: str | None = None) -> Checked:
     found.problems += _links(found.entries, chained_later=bool(parsed) and parsed[0] is None)
     if torn:
         found.problems.append(
-            f"line {len(lines) + 1} is torn: a kill or a full disk while it was written, or someone cut the file there; "
+            f"line {len(lines) + 1} is torn: a kill or a full disk while it was written, or the file was cut there; "
             "the next entry puts it aside"
         )
     if head and head not in {entry["hash"] for entry in found.entries}:

@@ -10,6 +10,7 @@ from ffpipe.pipeline.config.robustness import RobustnessConfig
 from ffpipe.pipeline.config.splits import SplitsConfig
 from ffpipe.pipeline.config.trained import CompareConfig, EvaluateConfig, ExportConfig
 from ffpipe.pipeline.config.training import TrainConfig
+from ffpipe.pipeline.config.verify import VerifyConfig
 
 __all__ = [
     "ArithmeticName",
@@ -28,4 +29,5 @@ __all__ = [
     "ScoreConfig",
     "SplitsConfig",
     "TrainConfig",
+    "VerifyConfig",
 ]

@@ -27,6 +27,7 @@ JOBS = (
     "export",
     "import",
     "preview",
+    "verify",
     "degrade",
     "robustness",
     "splits",

@@ -15,7 +15,7 @@ from ffpipe.pipeline import chain, log, provenance
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.workspace import Workspace
 
-LOG = "openings.jsonl"
+LOG = log.OPENINGS
 #: What is logged of the facts of an evaluation.
 _LOGGED = ("data_digest", "split", "split_source", "model_id", "evaluation")
 

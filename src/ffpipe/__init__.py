@@ -5,6 +5,7 @@ import ffpipe
 ffpipe.extract("FF++/")
 ffpipe.train(model="sfcl-hcmf")
 report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
+ffpipe.verify("report.parquet")  # the same inputs, weights and scores, once more
 figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # AUC, EER, AP, … of the test split
 ffpipe.compare(["sida-linear/quick-001", "sfcl-hcmf/paper-001"], "FF++")
 ffpipe.robustness("sfcl-hcmf/paper-001", "FF++")  # the same under damage, and controls
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ffpipe.pipeline.robustness.files import Robustness
     from ffpipe.pipeline.splits import Checked, Made
     from ffpipe.pipeline.train_result import TrainResult
+    from ffpipe.pipeline.verification.job import Verification
 
 __version__ = "0.1.0"
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "robustness",
     "score",
     "train",
+    "verify",
 ]
 
 StrPath = str | PathLike[str]
@@ -125,6 +128,17 @@ def score(
     result = job(given, config, _workspace(workspace), out=Path(out) if out else None, say=_say)
     report: pandas.DataFrame = result.report.to_pandas()
     return report
+
+
+def verify(report: StrPath, *, workspace: StrPath | None = None, **settings: Any) -> Verification:
+    """Compare a report with its inputs, weights and scores as of now; `settings` are those of `ffpipe verify`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import VerifyConfig
+    from ffpipe.pipeline.verification.job import verify as job
+
+    return job(Path(report), VerifyConfig.build(settings), _workspace(workspace), _say)
 
 
 def evaluate(run: StrPath, data: str, *, workspace: StrPath | None = None, **settings: Any) -> Evaluation:

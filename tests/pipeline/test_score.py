@@ -18,9 +18,8 @@ import pandas as pd
 import polars as pl
 import pytest
 from media import damaged_files, make_face_clip, make_noise_clip
-from PIL import Image
-from skimage import data as photographs
 from small_weights import LOW_BARS, make_weights
+from tiny_scoring import INLINE, picture, run
 
 from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import LockedError, UsageError, WeightsError
@@ -35,8 +34,6 @@ from ffpipe.pipeline.scoring import BEST_KEPT, WORST_KEPT
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.crop import decode_crop
 from ffpipe.stages.infer import Scorer, probability
-
-INLINE: dict[str, Any] = {"engine": "local", "workers": 0, "frames": 4}
 
 
 @pytest.fixture(scope="module")
@@ -55,24 +52,6 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture(folder / "portrait.png")
     (folder / "notes.txt").write_text("companion")
     return folder
-
-
-def picture(path: Path) -> Path:
-    Image.fromarray(photographs.astronaut()[:256, 100:356]).save(path)
-    return path
-
-
-def run(
-    paths: Any,
-    home: Path,
-    weights: Path,
-    out: Path | None = None,
-    said: list[str] | None = None,
-    **settings: Any,
-) -> ScoreResult:
-    config = ScoreConfig.build({**INLINE, "weights": weights, **settings})
-    given = paths if isinstance(paths, list) else [paths]
-    return score(given, config, Workspace(home), out=out, say=(said if said is not None else []).append)
 
 
 def report(result: ScoreResult) -> pd.DataFrame:
