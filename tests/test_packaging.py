@@ -52,6 +52,17 @@ def test_the_source_archive_holds_real_files(built: Path) -> None:
     assert {f"src/{name}" for name in modules()} < names
 
 
+def test_the_wheel_says_of_which_commit_it_is(built: Path) -> None:
+    """Also through a source archive, of which it was built."""
+    git = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    head = subprocess.run(git, capture_output=True, text=True)
+    if head.returncode:
+        pytest.skip("no repository here")
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("ffpipe/COMMIT").decode().strip().rstrip("+") == head.stdout.strip()
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_refuses_its_bare_name(room: str) -> None:
     done = subprocess.run([sys.executable, "-c", f"import {room}"], cwd=ROOT, capture_output=True, text=True)

@@ -14,6 +14,7 @@ from ffpipe.pipeline.workspace import Workspace
 
 INLINE: dict[str, Any] = {"engine": "local", "workers": 0, "frames": 4}
 
+
 def picture(path: Path) -> Path:
     Image.fromarray(photographs.astronaut()[:256, 100:356]).save(path)
     return path

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from media import make_clip
 from provenance_keys import NEEDED, assert_complete
-from tiny_scoring import make_weights, picture, run
+from small_weights import make_weights
+from tiny_scoring import picture, run
 from training_faces import Tiny, write_dataset
 
 import ffpipe
@@ -94,7 +95,7 @@ def test_every_file_of_every_command_carries_it(
         "--out",
         tmp_path / "sheet.png",
     )
-    _cli("splits", "make", "made", "--protocol", "random", "--out", tmp_path / "splits.csv")
+    _cli("splits", "make", "made", "--protocol", "seeded", "--out", tmp_path / "splits.csv")
     make_clip(tmp_path / "source" / "real" / "a.mp4", frames=4, size=(64, 48))
     _cli("degrade", tmp_path / "source", "--crf", 40, "--out", tmp_path / "copies", "--workers", 0)
     _cli("extract", tmp_path / "source", "--workers", 0, "--frames", 2)
