@@ -30,8 +30,8 @@ from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.crop import decode_crop
 from ffpipe.stages.infer import Scorer, probability
 
-#: Largest mean difference, in grey levels, of pixels that two decoders turn into RGB: their chroma filters differ.
-CODEC_TOLERANCE = 2.5
+#: Largest mean difference, in grey levels, of what two decoders show: none was measured with these, and 56 elsewhere.
+CODEC_TOLERANCE = 1.0
 
 
 @pytest.fixture(scope="module")
