@@ -37,11 +37,16 @@ class Row:
     cells: Sequence[Cell]
 
 
-def draw_sheet(title: str, rows: Sequence[Row], origin: Mapping[str, Any] | None = None) -> bytes:
-    """The rows as PNG, with their provenance in a text field.
+def with_provenance(sheet: bytes, origin: Mapping[str, Any]) -> bytes:
+    """A PNG with its provenance in a text field; its pixels are the same."""
+    told, content = PngInfo(), io.BytesIO()
+    told.add_text(FIELD, as_json(origin))
+    Image.open(io.BytesIO(sheet)).save(content, "PNG", pnginfo=told)
+    return content.getvalue()
 
-    Pictures are scaled to equal cells, text that is too long for its place is cut.
-    """
+
+def draw_sheet(title: str, rows: Sequence[Row]) -> bytes:
+    """The rows as PNG; pictures are scaled to equal cells, text that is too long for its place is cut."""
     columns = max(len(row.cells) for row in rows)
     width = max(4, columns) * (_CELL + _GAP) + _GAP
     row_height = 2 * _LINE + _CELL + _GAP
@@ -54,10 +59,7 @@ def draw_sheet(title: str, rows: Sequence[Row], origin: Mapping[str, Any] | None
     for number, row in enumerate(rows):
         _draw_row(sheet, pen, row, top + number * row_height)
     content = io.BytesIO()
-    told = PngInfo()
-    if origin:
-        told.add_text(FIELD, as_json(origin))
-    sheet.save(content, "PNG", pnginfo=told)
+    sheet.save(content, "PNG")
     return content.getvalue()
 
 

@@ -18,7 +18,7 @@ from ffpipe.models.registry import detector_info, list_detectors
 from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.batches import NetworkInput, TrainBatches
 from ffpipe.pipeline.config import PreviewConfig
-from ffpipe.pipeline.contact_sheet import Cell, Row, draw_sheet
+from ffpipe.pipeline.contact_sheet import Cell, Row, draw_sheet, with_provenance
 from ffpipe.pipeline.faces import Face
 from ffpipe.pipeline.output import Say, inert
 from ffpipe.pipeline.recipe_book import recipes_of
@@ -70,7 +70,7 @@ def preview(config: PreviewConfig, workspace: Workspace, out: Path, say: Say) ->
     found = shown.faces(config.faces, config.draws)
     rows = [shown.row(row, draws) for row, draws in found.items()]
     origin = provenance.finish(provenance.collect(config, seed=config.seed, started=began))
-    write_atomic(out, draw_sheet(_title(job), rows, origin))
+    write_atomic(out, with_provenance(draw_sheet(_title(job), rows), origin))
     log.note(workspace, "preview", origin, [out])
     say(
         f"{len(rows)} faces of {', '.join(root.name for root in job.datasets)}, {job.recipe.name} recipe: {out}"
