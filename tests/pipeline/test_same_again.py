@@ -98,7 +98,7 @@ def test_a_score_does_not_depend_on_its_batch(scored: ScoreResult, weights: Path
     recorded = {row.face_id: row.score for row in from_table(scored.scores, ScoreRecord)}
     wanted = np.array([recorded[face.face_id] for face in faces])
     assert np.abs(found - wanted).max() <= 1e-4
-    # Neighbours in a batch, and their order, change nothing at all.
+    # Nor on its neighbours in a batch, and their order.
     turned = probability(Scorer(checkpoint.load(weights), batch_size=size).score(crops[::-1], sida[::-1]))
     assert np.abs(turned[::-1] - found).max() <= 1e-4
 
