@@ -56,16 +56,21 @@ class Input:
 
 
 def find_inputs(
-    rows: Sequence[Row], origin: Mapping[str, Any], root: Path | None, scratch: Path
+    rows: Sequence[Row], origin: Mapping[str, Any], root: Path | None, scratch: Path, max_bytes: int
 ) -> list[Input]:
     """Each row with its file, hashed anew; what was skipped is not opened.
 
-    `scratch` is a folder that may be written to. Nothing that was hashed before is believed.
+    `scratch` is a folder that may be written to, `max_bytes` the limit of what was read. Nothing that was hashed before is believed.
     """
     places = [_locate(os.fsdecode(row["path_bytes"]), origin, root) for row in rows]
     cache = HashCache(scratch / "hashes.sqlite")
-    opened = list(dict.fromkeys(p for p, row in zip(places, rows, strict=True) if not _skipped(p, row)))
-    hashed = dict(zip(opened, hash_inputs(opened, cache, rehash=True), strict=True))
+    hashed: dict[str, Hashed] = {}
+    # What was too large to be read then, and has no hash, is not read now.
+    for known, most in ((True, None), (False, max_bytes)):
+        pairs = zip(places, rows, strict=True)
+        opened = [p for p, row in pairs if bool(row["sha256"]) is known and not _skipped(p, row)]
+        found = hash_inputs(dict.fromkeys(opened), cache, rehash=True, max_bytes=most)
+        hashed |= {each.path: each for each in found}
     return [
         Input(row, path, hashed.get(path) or Hashed(path, status=Status.SKIPPED, reason=row["reason"]))
         for path, row in zip(places, rows, strict=True)

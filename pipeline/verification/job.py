@@ -92,7 +92,7 @@ def verify(
         config, weights=[how.weights.model_id], device=device_name(how.device), started=began
     )
     with TemporaryDirectory(prefix="ffpipe-verify-") as scratch:
-        inputs = find_inputs(rows, recorded.origin, config.root, Path(scratch))
+        inputs = find_inputs(rows, recorded.origin, config.root, Path(scratch), how.config.max_bytes)
         verified = _verified(recorded, inputs, how, config, Path(scratch), say, advance)
     result = Verification(
         report,

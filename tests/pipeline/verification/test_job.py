@@ -379,3 +379,12 @@ def test_a_medium_that_changed_while_it_was_scored_is_void_and_flagged(place: Pa
     restored = check(place, tmp_path / "r.json", tmp_path / "ws")
     assert restored.exit_code == 4
     assert {"status", "verdict", "score"} <= set(differing(restored)["changing.png"])
+
+
+def test_what_was_too_large_to_be_read_is_not_read_now(place: Path, tmp_path: Path) -> None:
+    weights = place / "ws" / "models" / "sfcl-hcmf" / "a"
+    made = run(place / "videos" / "portrait.png", tmp_path / "ws", weights, tmp_path / "r.csv", max_bytes=99)
+    assert made.report.column("status").to_pylist() == ["too_large"]
+    assert made.report.column("sha256").to_pylist() == [""]
+    result = check(place, tmp_path / "r.csv", tmp_path / "ws")
+    assert result.exit_code == 0, list(lines(result))
