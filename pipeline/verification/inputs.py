@@ -60,7 +60,7 @@ def find_inputs(
 ) -> list[Input]:
     """Each row with its file, hashed anew; what was skipped is not opened.
 
-    `scratch` is a folder that may be written to, `max_bytes` the limit of what was read. Nothing that was hashed before is believed.
+    `scratch` is a folder that may be written to, `max_bytes` the limit of what was read. No hash of before is believed.
     """
     places = [_locate(os.fsdecode(row["path_bytes"]), origin, root) for row in rows]
     cache = HashCache(scratch / "hashes.sqlite")
