@@ -127,9 +127,9 @@ def text_rows(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def escape_bytes(value: bytes) -> str:
-    r"""Bytes as printable ASCII, reversible: `\\` and `\xNN`; never begins like a formula."""
+    r"""Bytes as printable ASCII, reversible: `\\` and `\xNN`; never begins like a formula, or with its mark."""
     shown = [_shown(byte) for byte in value]
-    if shown and shown[0] in _FORMULA_STARTS:
+    if shown and shown[0] in (*_FORMULA_STARTS, TEXT_MARK):
         shown[0] = f"\\x{value[0]:02x}"
     return "".join(shown)
 
