@@ -108,8 +108,9 @@ def load(directory: Path, device: str | torch.device = "cpu") -> LoadedModel:
 
 def stored_hash(directory: Path) -> str | None:
     """The SHA-256 that a model directory says its weights have; None for a folder that is none. `load` checks it."""
+    path = Path(directory) / HASHES
     try:
-        return str(_parse(_read(Path(directory) / HASHES), HASHES).get(WEIGHTS))
+        return str(_parse(_read(path), path).get(WEIGHTS))
     except CheckpointError:
         return None
 

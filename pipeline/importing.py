@@ -20,9 +20,11 @@ from ffpipe.models.detector import LABELS, Detector
 from ffpipe.models.errors import PretrainedError
 from ffpipe.models.pretrained import describe_difference
 from ffpipe.models.registry import create_detector
-from ffpipe.pipeline import provenance
+from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.config import ImportConfig
 from ffpipe.pipeline.output import Say
+from ffpipe.pipeline.provenance_text import as_json, as_markdown
+from ffpipe.pipeline.tables import provenance_file
 from ffpipe.pipeline.weights import CROPS_KNOWN
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.crop import CropSettings
@@ -43,6 +45,7 @@ class ImportResult:
     place: Path
     model_id: str
     facts: dict[str, Any]
+    provenance: dict[str, Any]
 
 
 def import_weights(
@@ -80,8 +83,17 @@ def import_weights(
     say(f"{source.name}: {len(tensors)} tensors{_from(taken)}, sha256 {source.sha256}")
     if folder is None:
         assert out is not None
-        return _write_file(out, config, source, tensors, facts, say)
-    return _write_model(folder, detector, config, source, tensors, facts, say)
+        result = _write_file(out, config, source, tensors, facts, say)
+        log.note(workspace, "import", result.provenance, [out, provenance_file(out)])
+        return result
+    result = _write_model(folder, detector, config, source, tensors, facts, say)
+    log.note(workspace, "import", result.provenance, [folder / checkpoint.HASHES])
+    return result
+
+
+def _origin(config: ImportConfig, facts: dict[str, Any]) -> dict[str, Any]:
+    """Provenance; the weights that were used are the foreign file."""
+    return provenance.finish(provenance.collect(config, weights=[facts["sha256"]], foreign=facts))
 
 
 def _new_run(workspace: Workspace, model: str, name: str | None) -> Path:
@@ -156,6 +168,7 @@ def _write_model(
         )
     detector.load_state_dict(fitting)
     crop = CropSettings(margin=config.margin, kind="face" if config.crops == "unknown" else config.crops)
+    origin = _origin(config, facts)
     extra = {
         "crop": asdict(crop),
         "crop_fingerprint": crop.fingerprint(),
@@ -164,7 +177,7 @@ def _write_model(
         "thresholds": None,
         "validated": False,
         "foreign": facts,
-        "provenance": provenance.collect(config.resolved(), foreign=facts),
+        "provenance": origin,
     }
     with _whole_or_nothing(folder):
         model_id = checkpoint.save(
@@ -174,12 +187,12 @@ def _write_model(
             options=detector.options,
             extra=extra,
             metrics={},
-            card=_card(config, crop, facts),
+            card=f"{_card(config, crop, facts)}\n{as_markdown(origin)}",
         )
     say(
         f"foreign weights without validation: verdicts with them stay inconclusive ({folder / checkpoint.CARD})"
     )
-    return ImportResult(folder, model_id, facts)
+    return ImportResult(folder, model_id, facts, origin)
 
 
 @contextmanager
@@ -215,9 +228,11 @@ def _write_file(
         content = bytes(safetensors.torch.save(names, metadata={"format": "pt"}))
         complaint = _refusal(content, config)
         if complaint is None:
+            origin = _origin(config, facts)
+            write_atomic(provenance_file(out), (as_json(origin, indent=1) + "\n").encode())
             write_atomic(out, content)
             say(f"{out}: for `ffpipe train --model {config.model} --pretrained {out}`")
-            return ImportResult(out, checkpoint.content_id(content), facts)
+            return ImportResult(out, checkpoint.content_id(content), facts, origin)
         complaints.append(complaint)
     raise WeightsError(f"{source.name}: {complaints[-1]}")
 
