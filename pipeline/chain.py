@@ -117,6 +117,26 @@ def _line(entry: Entry) -> bytes:
     return json.dumps(entry, sort_keys=True).encode() + b"\n"
 
 
+def read_entries(path: Path) -> list[Entry]:
+    """Every entry of a log, also those of before it was chained, without following the chain.
+
+    Torn lines that were put aside are left out, and a torn end, since what is torn never counted. Raises StorageError
+    where another line is damaged, or the file cannot be read; a log that is not there is empty.
+    """
+    try:
+        lines, _ = _split(path.read_bytes() if path.exists() else b"")
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    aside = {entry["sha256"] for entry in map(_parsed, lines) if entry and entry.get("event") == TORN}
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if _is_object(line):
+            found.append(dict(json.loads(line)))
+        elif hashlib.sha256(line).hexdigest() not in aside:
+            raise StorageError(f"{path}: damaged: line {number} is no entry")
+    return found
+
+
 @dataclass(slots=True)
 class Checked:
     """What a log holds: its entries in the order of the file, the head, what is wrong with it, and what is told."""

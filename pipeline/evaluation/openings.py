@@ -5,12 +5,10 @@ Its lines are chained like those of the workspace's log; those of older versions
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ffpipe.manifests.errors import StorageError
 from ffpipe.pipeline import chain, log, provenance
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.workspace import Workspace
@@ -50,14 +48,7 @@ def open_test(
 
 def read_openings(run: Path) -> list[dict[str, Any]]:
     """Every opening in the run's log, oldest first. Raises StorageError where the log is damaged."""
-    path = run / LOG
-    if not path.exists():
-        return []
-    try:
-        found = [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [entry for entry in found if "opening" in entry]
-    except (OSError, ValueError, TypeError) as error:
-        raise StorageError(f"{path}: damaged: {error}") from error
+    return [entry for entry in chain.read_entries(run / LOG) if "opening" in entry]
 
 
 def opening_of(run: Path, evaluation_id: str) -> int | None:

@@ -92,6 +92,18 @@ def test_a_torn_line_is_put_aside_and_nothing_else_is_lost(log: Path) -> None:
     assert added["sequence"] == 7
 
 
+def test_entries_are_read_past_what_is_torn_but_not_past_what_is_damaged(log: Path) -> None:
+    with log.open("ab") as file:
+        file.write(b'{"half')
+    assert len(chain.read_entries(log)) == 5
+    chain.append(log, {"event": "next"})
+    assert [entry["event"] for entry in chain.read_entries(log)][5:] == [chain.TORN, "next"]
+    log.write_text("".join([*lines(log)[:2], "gone\n", *lines(log)[3:]]))
+    with pytest.raises(StorageError, match="line 3 is no entry"):
+        chain.read_entries(log)
+    assert chain.read_entries(log.with_name("none")) == []
+
+
 def test_lines_of_before_there_was_a_chain_are_noted(tmp_path: Path) -> None:
     path = tmp_path / "openings.jsonl"
     path.write_text('{"opening": 1}\n{"opening": 2}\n')

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from provenance_keys import assert_complete
 from small_detectors import small
 
 import ffpipe
@@ -71,6 +72,7 @@ def test_a_run_is_made_that_scoring_loads(tmp_path: Path, in_process: None, pref
         sha256 in card and "foreign weights" in card and "no validation" in card and "`inconclusive`" in card
     )
     assert any(sha256 in line for line in said) and any("stay inconclusive" in line for line in said)
+    assert assert_complete(result.place / "MODEL_CARD.md", weights=True) == config["provenance"]
     assert take(path, tmp_path / "ws").place.name == "imported-002"
 
 
@@ -132,7 +134,9 @@ def test_a_backbone_becomes_a_file_that_training_starts_from(tmp_path: Path, in_
     assert result.place == out and result.model_id == hashlib.sha256(out.read_bytes()).hexdigest()
     started = create_detector("efficientnet-b0", pretrained=out).state_dict()
     assert all(torch.equal(started[f"backbone.{name}"], value) for name, value in backbone.items())
-    assert not (tmp_path / "ws").exists()
+    beside = json.loads((tmp_path / "b.safetensors.provenance.json").read_text())
+    assert beside == result.provenance and beside["foreign"]["file"] == "b.pt"
+    assert [p.name for p in (tmp_path / "ws").iterdir()] == ["log.jsonl"], "a file is no run"
     before = out.read_bytes()
     with pytest.raises(
         WeightsError, match=r"their net\.pth: it does not hold weights of efficientnet_b0: \d+ missing"

@@ -32,9 +32,12 @@ COMMANDS = {
     "doctor": "",
     "demo": "demo-out",
     "purge": "run --yes",
+    "verify": "r.csv",
+    "log": "",
+    "import-weights": "model --model meso4",
 }
 CONFIGURED = ("extract", "degrade", "train", "score", "preview", "export", "evaluate", "compare", "robustness",
-              "reproduce", "splits make", "splits check")  # fmt: skip
+              "reproduce", "splits make", "splits check", "verify")  # fmt: skip
 
 #: Command line, and words of the answer: what was given, and what is allowed.
 BAD = [
@@ -79,6 +82,8 @@ BAD = [
     ("score -x.mp4 --weights model", "No such option: -x"),
     # files and folders
     ("extract nowhere", "nowhere: no such file or folder"),
+    ("verify nowhere.csv", "nowhere.csv: no such report; give a file that `ffpipe score --out` wrote"),
+    ("verify file", "file cannot be verified: "),
     ("extract empty", "empty"),
     ("score empty --weights model", "no input found in what was given; give videos, images, folders or globs"),
     ("score nothing*.mp4 --weights model", "no file matches nothing*.mp4, and no file has this name"),
