@@ -88,7 +88,11 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
 
 def run_digest(config: TrainConfig, workspace: Workspace) -> str:
     """What `train` would bind a run of these settings to, here and now; raises as it does before it trains."""
-    return _digest(config, *_resolve(config, workspace, lambda line: None))
+    return _digest(config, *_resolve(config, workspace, _silent))
+
+
+def _silent(line: str) -> None:
+    """Where what is said was said before."""
 
 
 def _resolve(
@@ -271,7 +275,7 @@ def _bind(
         configuration,
         weights=[*taught, *began.values()],
         seed=config.seed,
-        device=device_name("cuda" if _cuda(config) else "cpu"),
+        device=device_name("cuda" if _cuda(config, _silent) else "cpu"),
         fit=job.fit,
         **began,
     )
