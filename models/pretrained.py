@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
+import re
 import threading
 import urllib.request
 from collections.abc import Mapping
@@ -28,6 +30,7 @@ _MENDING = "give local weights with --pretrained FILE, or --pretrained none for 
 #: Characters of a tensor's name and kind that are shown; the longest of our detectors' is far below.
 _LONGEST_NAME = 160
 _HUB_WEIGHTS = "model.safetensors"  # the file that timm asks the hub for first
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
 
 
 def create_backbone(
@@ -65,7 +68,12 @@ def pretrained_available(timm_name: str, timeout: float = 3.0) -> bool:
 def _is_cached(cfg: Any) -> bool:
     if cfg.hf_hub_id:
         return isinstance(huggingface_hub.try_to_load_from_cache(cfg.hf_hub_id, _HUB_WEIGHTS), str)
-    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(cfg.url).path).name).is_file()
+    return _kept(cfg.url).is_file()
+
+
+def _kept(url: str) -> Path:
+    """Where torch and timm keep a file that is published at an address."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
 
 
 def _answers(cfg: Any, timeout: float) -> bool:
@@ -94,11 +102,39 @@ def _create_published(timm_name: str, kind: str, arguments: dict[str, Any]) -> n
         offline = huggingface_hub.constants.HF_HUB_OFFLINE
         why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
         raise PretrainedError(f"{kind} weights of {timm_name} are not cached and {why}: {_MENDING}")
+    cfg = timm.get_pretrained_cfg(timm_name)
     try:
-        model: nn.Module = timm.create_model(timm_name, pretrained=True, **arguments)
+        # timm's own way from an address goes on without weights_only where a file makes that fail, and so runs what
+        # the file says; it loads a safetensors file of the hub, or a file that it is given, as weights alone.
+        source = {"url": ""} if cfg.hf_hub_id else {"file": str(_published_file(cfg.url))}
+        model: nn.Module = timm.create_model(
+            timm_name, pretrained=True, pretrained_cfg_overlay=source, **arguments
+        )
     except (OSError, RuntimeError, ValueError) as error:
         raise PretrainedError(f"{kind} weights of {timm_name} did not load ({error}): {_MENDING}") from error
     return model
+
+
+def _published_file(url: str) -> Path:
+    """The file that is published at an address, whose name holds the first digits of its SHA-256.
+
+    Taken from the cache where it is there. Raises ValueError where it is another file, OSError and RuntimeError where
+    it cannot be had.
+    """
+    path = _kept(url)
+    wanted = _HASH_IN_NAME.search(path.name)
+    if wanted is None:
+        raise ValueError(f"{path.name} does not say its hash")
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), wanted[1], progress=False)
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(wanted[1]):
+        raise ValueError(
+            f"{path} is another file: its sha256 is {found}, the published one's begins with {wanted[1]}"
+        )
+    return path
 
 
 def _load_file(model: nn.Module, name: str, path: Path, in_channels: int) -> None:

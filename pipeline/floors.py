@@ -19,8 +19,8 @@ REASONS = {
     "pyarrow": "older ones do not verify page checksums when they read",
     "av": "older ones carry an older FFmpeg, and do not write rotation tags",
 }
-#: FFmpeg release from which decoders have the fixes that hostile files call for, and libavcodec's major version of it.
-FFMPEG, _LIBAVCODEC = (8, 1), 62
+#: FFmpeg release from which decoders have the fixes that hostile files call for, and libavcodec's version in it.
+FFMPEG, _LIBAVCODEC = (8, 1), (62, 28)
 _FFMPEG_FIX = "pip install --upgrade --only-binary :all: av"
 
 
@@ -58,7 +58,7 @@ def ffmpeg_below() -> Iterator[tuple[str, str]]:
     release = re.search(r"(\d+)\.(\d+)", getattr(av, "ffmpeg_version_info", ""))
     found = tuple(int(number) for number in release.groups()) if release else None
     codec = av.library_versions["libavcodec"]
-    if found >= FFMPEG if found else codec[0] >= _LIBAVCODEC:
+    if found >= FFMPEG if found else codec[:2] >= _LIBAVCODEC:
         return
     told = ".".join(map(str, found)) if found else f"with libavcodec {'.'.join(map(str, codec))}"
     wanted = ".".join(map(str, FFMPEG))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
@@ -150,6 +154,59 @@ def test_weights_published_at_an_address_are_looked_for_there(monkeypatch, tmp_p
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / name).touch()
     assert pretrained.pretrained_available("legacy_xception")
+
+
+#: A pickle on which weights_only stops with a TypeError; read without it, it makes the file whose name follows.
+_STOPS_WEIGHTS_ONLY = b"\x80\x02ccollections\nOrderedDict\n)RN}\x86b"
+
+
+def _publish(monkeypatch, folder: Path, write) -> str:
+    """A file of the cache whose name holds the first digits of its hash, as the address of Xception's weights."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder))
+    (folder / "checkpoints").mkdir()
+    write(folder / "made")
+    digits = hashlib.sha256((folder / "made").read_bytes()).hexdigest()[:9]
+    name = f"xception-{digits}.pth"
+    (folder / "made").rename(folder / "checkpoints" / name)
+    address = SimpleNamespace(hf_hub_id=None, url=f"https://example.invalid/{name}")
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _: address)
+    return name
+
+
+def test_weights_published_at_an_address_are_loaded_where_they_are_the_published_ones(monkeypatch, tmp_path):
+    torch.manual_seed(4)
+    source = timm.create_model("legacy_xception")
+    name = _publish(monkeypatch, tmp_path, lambda path: torch.save(source.state_dict(), path))
+    found = pretrained.create_backbone("legacy_xception", "imagenet").state_dict()
+    assert found.keys() == {key for key in source.state_dict() if not key.startswith("fc.")}
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in found.items())
+    with (tmp_path / "checkpoints" / name).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(PretrainedError, match="is another file: its sha256 is"):
+        pretrained.create_backbone("legacy_xception", "imagenet")
+
+
+def test_weights_published_at_an_address_run_nothing(monkeypatch, tmp_path):
+    canary = tmp_path / "canary"
+
+    def write(path: Path) -> None:
+        torch.save({}, tmp_path / "sound")
+        named = str(canary).encode()
+        opens = b"cio\nopen\n(X" + len(named).to_bytes(4, "little") + named + b"X\1\0\0\0wtR."
+        with zipfile.ZipFile(tmp_path / "sound") as sound, zipfile.ZipFile(path, "w") as made:
+            for one in sound.namelist():
+                pickled = one.endswith("data.pkl")
+                made.writestr(one, _STOPS_WEIGHTS_ONLY + opens if pickled else sound.read(one))
+
+    name = _publish(monkeypatch, tmp_path, write)
+    path = tmp_path / "checkpoints" / name
+    with pytest.raises(TypeError):
+        torch.load(path, weights_only=True)
+    with pytest.raises(PretrainedError, match="did not load"):
+        pretrained.create_backbone("legacy_xception", "imagenet")
+    assert not canary.exists()
+    torch.load(path, weights_only=False)
+    assert canary.exists(), "the control: without weights_only it would have been made"
 
 
 VIT = "vit_base_patch14_dinov2"

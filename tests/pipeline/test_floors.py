@@ -82,7 +82,8 @@ def test_a_tree_that_was_never_installed_says_so(monkeypatch: pytest.MonkeyPatch
         ("n9.0", (63, 1, 0), None),
         ("8.0.1", (62, 11, 100), "FFmpeg 8.0;"),
         ("n7.1", (61, 19, 100), "FFmpeg 7.1;"),
-        ("git-2026-01-01", (62, 11, 100), None),
+        ("git-2026-06-01", (62, 28, 100), None),
+        ("git-2026-01-01", (62, 11, 100), "FFmpeg with libavcodec 62.11.100;"),
         ("", (61, 19, 100), "FFmpeg with libavcodec 61.19.100;"),
     ],
 )
