@@ -13,7 +13,8 @@ ROOT = Path(ffpipe.__file__).parent
 GATE = "manifests/parquet.py"
 #: What it calls there; anything else in this list is called nowhere.
 ALLOWED = {"pyarrow.parquet.ParquetFile"}
-#: Whole modules whose every function reads such files, or makes types from what they say.
+#: Whole modules whose every function reads such files, or makes types from what they say. Ray's also drops blocks that
+#: fail where it is told to, and no row may go in silence.
 READERS = (
     "pyarrow.dataset",
     "pyarrow.feather",

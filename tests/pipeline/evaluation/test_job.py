@@ -110,8 +110,15 @@ def test_videos_are_the_headline_and_every_method_has_its_row(run: Path, workspa
     assert (rows["track", "all"].n_real, rows["track", "all"].n_fake) == (10, 10)
 
 
+def listing(root: Path) -> dict[str, tuple[int, int]]:
+    """Every name below a folder, with size in bytes and time of the last change."""
+    return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in root.rglob("*")}
+
+
 def test_figures_and_scores_are_on_disk_with_their_provenance(run: Path, workspace: Workspace) -> None:
+    before = listing(workspace.root / "datasets")
     result = judge(run, workspace, frames_per_video=2)
+    assert listing(workspace.root / "datasets") == before, "nothing is written beside what is evaluated"
     stored = json.loads((result.directory / "evaluation.json").read_text())
     assert stored["model_id"] == checkpoint.load(run).model_id == stored["provenance"]["model_id"]
     table = pd.read_csv(result.directory / "figures.csv")
