@@ -92,7 +92,8 @@ def load(directory: Path, device: str | torch.device = "cpu") -> LoadedModel:
             f"{directory} has format {found}, this version of ffpipe reads {FORMAT_VERSION}"
         )
     try:
-        model = create_detector(config["detector"], **config["options"])
+        # Random weights, whatever the file says: its options may not name others, or have them fetched.
+        model = create_detector(config["detector"], None, **config["options"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{directory}: {CONFIG} does not describe a known detector: {error}") from error
     _compare_contract(config, model, Path(directory) / CONFIG)

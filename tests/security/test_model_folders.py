@@ -148,6 +148,10 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "another detector": ({"detector": "sida-linear", "options": {}}, "are not those of sida-linear"),
     "no detector": ({"detector": "unheard-of"}, "no detector called"),
     "a list for a detector": ({"detector": ["meso4"]}, "does not describe a known detector"),
+    "weights to be fetched": (
+        {"detector": "resnet50", "options": {"pretrained": "imagenet"}},
+        "multiple values for argument 'pretrained'",
+    ),
     "unknown option": ({"options": {"depth": 1}}, "meso4 has no option depth"),
     "size of a planet": ({"options": {"input_size": 10**9}}, "input_size=1000000000: an integer from"),
     "size beyond integers": ({"options": {"input_size": "9" * 5000}}, "an integer from"),
