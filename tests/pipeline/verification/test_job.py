@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from media import make_face_clip, make_noise_clip
@@ -21,11 +22,14 @@ from ffpipe.pipeline import chain, cli, log, provenance, tables
 from ffpipe.pipeline.config import VerifyConfig
 from ffpipe.pipeline.score import ScoreResult
 from ffpipe.pipeline.table_reading import content_digest
+from ffpipe.pipeline.verification.inputs import find_inputs
 from ffpipe.pipeline.verification.job import Verification, verify
+from ffpipe.pipeline.verification.rescoring import again, rescore
 from ffpipe.pipeline.verification.text import lines
 from ffpipe.pipeline.workspace import Workspace
 
 SUFFIXES = (".parquet", ".csv", ".json", ".jsonl")
+INLINE: dict[str, Any] = {"engine": "local", "workers": 0}
 #: The one input that is scored again where that is what a test is about: it is the quickest.
 QUICK = "*portrait.png"
 
@@ -55,7 +59,7 @@ def scored(place: Path) -> ScoreResult:
 
 
 def check(place: Path, report: Path, home: Path | None = None, **settings: Any) -> Verification:
-    config = VerifyConfig.build({"engine": "local", "workers": 0, **settings})
+    config = VerifyConfig.build({**INLINE, **settings})
     return verify(report, config, Workspace(home or place / "ws"), [].append)
 
 
@@ -348,6 +352,22 @@ def test_ready_made_crops_a_limit_and_another_batch_size_are_verified_as_they_we
     assert made.report.num_rows == 1
     result = check(place, tmp_path / "r.jsonl", tmp_path / "ws")
     assert result.exit_code == 0, list(lines(result))
+
+
+@pytest.mark.slow
+def test_scores_are_computed_again_with_the_recorded_arithmetic(place: Path, tmp_path: Path) -> None:
+    weights = place / "ws" / "models" / "sfcl-hcmf" / "a"
+    report = tmp_path / "r.parquet"
+    made = run(place / "videos" / "portrait.png", tmp_path / "ws", weights, report, arithmetic="bfloat16")
+    result = check(place, report)
+    assert result.exit_code == 0, list(lines(result))
+    plain = run(place / "videos" / "portrait.png", tmp_path / "ws", weights, arithmetic="float32")
+    found, exact = (each.scores.column("logit").to_numpy() for each in (made, plain))
+    assert np.abs(found - exact).max() > 0, "the two can be told apart"
+    how = again(made.provenance, VerifyConfig.build(INLINE), Workspace(place / "ws"), [].append)
+    (each,) = find_inputs(made.report.to_pylist(), made.provenance, None, tmp_path, how.config.max_bytes)
+    now = rescore([each], how, tmp_path, [].append, None)
+    np.testing.assert_array_equal(now.scores.column("logit").to_numpy(), found)
 
 
 def test_a_medium_that_changed_while_it_was_scored_is_void_and_flagged(place: Path, tmp_path: Path) -> None:
