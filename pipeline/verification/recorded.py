@@ -68,6 +68,11 @@ def _short(file: Path, error: StorageError) -> str:
 def _report(path: Path) -> tuple[dict[str, Any], pa.Table]:
     if not path.is_file():
         raise UsageError(f"{path}: no such report; give a file that `ffpipe score --out` wrote")
+    if path.suffix.lower() == ".html":
+        raise UsageError(
+            f"{path} cannot be verified: a page is for people and rounds its numbers; score the same inputs with "
+            f"--out {path.with_suffix('.parquet')}, and verify that"
+        )
     try:
         origin, report = tables.read_provenance(path), read_table(path, "report")
     except StorageError as error:

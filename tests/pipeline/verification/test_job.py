@@ -304,6 +304,9 @@ def test_what_cannot_be_verified_is_refused(place: Path, scored: ScoreResult, tm
     (tmp_path / "bare.csv.provenance.json").unlink()
     with pytest.raises(UsageError, match="no provenance"):
         check(place, bare)
+    tables.write_table(tmp_path / "page.html", scored.report)
+    with pytest.raises(UsageError, match="a page is for people"):
+        check(place, tmp_path / "page.html")
     scored.report.to_pandas().to_parquet(tmp_path / "saved.parquet")
     with pytest.raises(UsageError, match="cannot be verified"):
         check(place, tmp_path / "saved.parquet")
