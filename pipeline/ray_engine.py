@@ -59,6 +59,7 @@ class RayEngine(Engine):
 
     def close(self) -> None:
         """Cancel what runs and leave the cluster, ending it if it was started here."""
+        self._nodes.settle()
         if not self._nodes.broken:
             for reference in self._running:
                 ray.cancel(reference, force=True)
@@ -108,8 +109,7 @@ class RayEngine(Engine):
 
     def _follow_nodes(self) -> None:
         """Keep `slots` at what the cluster has. Raises ClusterError where it is gone, or empty for too long."""
-        cores = self._nodes.cores()
-        if cores:
+        if cores := self._nodes.cores():
             self.slots = min(cores, self._most or cores)
 
 
