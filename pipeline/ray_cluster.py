@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -26,6 +25,8 @@ _CONNECT_SECONDS = 5.0
 NODE_PATIENCE = 300.0
 #: Seconds between two looks at the cluster's nodes.
 LOOK_SECONDS = 2.0
+#: Seconds that a look may last; Ray ends a process whose question has been open for a minute.
+ANSWER_SECONDS = 30.0
 #: Looks in a row that the head must leave unanswered before it counts as gone.
 _SILENT_LOOKS = 5
 RESUME = "what is committed stays, and the same command goes on from there"
@@ -134,36 +135,53 @@ def _start(cores: int, gpus: int | None) -> str | None:
 
 
 class Nodes:
-    """What the cluster has, looked up now and then; a job needs so many cores of it.
+    """What the cluster has, looked up now and then beside the job; the job needs so many cores of it.
 
-    broken: it was found to be gone; Ray then ends a process that asks it for more.
+    found: the cores that were there at the last look. broken: the cluster was found to be gone; Ray then ends a
+    process that asks it for more.
     """
 
     def __init__(self, need: int = 1) -> None:
         self.broken = False
+        self.found = _cores_now()
         self._need = need
-        head = str(ray.get_runtime_context().gcs_address)
+        self._head = str(ray.get_runtime_context().gcs_address)
         # Behind a gateway (ray://) the head is out of reach from here; Ray itself then says when it is gone.
-        self._head = head if answers(head) else None
-        self._looked = -math.inf
+        self._watched = answers(self._head)
+        self._began = time.monotonic()
+        self._look: _Look | None = None
         self._silent = 0
         self._short_since: float | None = None
 
-    def cores(self) -> int | None:
-        """Cores of the cluster; None between two looks. Raises ClusterError."""
+    def cores(self) -> int:
+        """Cores of the cluster. Raises ClusterError where it is gone, or has had too few of them for too long."""
         now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS:
-            return None
-        self._looked = now
-        if self._head and not answers(self._head):
+        if self._look is None:
+            if now - self._began >= LOOK_SECONDS:
+                self._began, self._look = now, _Look(self._head if self._watched else None)
+        elif not self._look.is_alive():
+            self._heed(self._look, now)
+            self._look = None
+        elif now - self._began >= ANSWER_SECONDS:
+            raise self._gone()
+        return self.found
+
+    def settle(self) -> None:
+        """Wait for the look under way: the cluster must not be left, or ended, in the midst of a question."""
+        if self._look and not self.broken:
+            self._look.join(ANSWER_SECONDS)
+
+    def _heed(self, look: _Look, now: float) -> None:
+        if look.cores is None:
             self._silent += 1
             if self._silent >= _SILENT_LOOKS:
-                raise self.lost(f"the Ray cluster's head at {self._head} does not answer")
-            return None
-        self._silent = 0
-        found = int(ray.cluster_resources().get("CPU", 0))
-        self._require_enough(found, now)
-        return found
+                raise self._gone()
+            return
+        self._silent, self.found = 0, look.cores
+        self._require_enough(look.cores, now)
+
+    def _gone(self) -> ClusterError:
+        return self.lost(f"the Ray cluster's head at {self._head} does not answer")
 
     def _require_enough(self, cores: int, now: float) -> None:
         if cores >= self._need:
@@ -180,3 +198,26 @@ class Nodes:
         """The error of a cluster that is gone."""
         self.broken = True
         return ClusterError(f"{what}; {RESUME}")
+
+
+class _Look(threading.Thread):
+    """One look at the cluster: Ray answers no question, and refuses none, while its head is gone.
+
+    cores: what was found; None where the head does not answer.
+    """
+
+    def __init__(self, head: str | None) -> None:
+        super().__init__(name="look at the cluster", daemon=True)
+        self.cores: int | None = None
+        self._head = head
+        self.start()
+
+    def run(self) -> None:
+        # A question that Ray refuses is as good as one that it leaves open.
+        with suppress(ray.exceptions.RayError):
+            if self._head is None or answers(self._head):
+                self.cores = _cores_now()
+
+
+def _cores_now() -> int:
+    return int(ray.cluster_resources().get("CPU", 0))

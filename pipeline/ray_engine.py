@@ -60,6 +60,7 @@ class RayEngine(Engine):
 
     def close(self) -> None:
         """Cancel what runs and leave the cluster, ending it if it was started here."""
+        self._nodes.settle()
         if not self._nodes.broken:
             for reference in self._running:
                 ray.cancel(reference, force=True)
@@ -109,8 +110,7 @@ class RayEngine(Engine):
 
     def _follow_nodes(self) -> None:
         """Keep `slots` at what the cluster has. Raises ClusterError where it is gone, or empty for too long."""
-        cores = self._nodes.cores()
-        if cores:
+        if cores := self._nodes.cores():
             self.slots = min(cores, self._most or cores)
 
 

@@ -90,9 +90,12 @@ def _fit(trainer: TorchTrainer, nodes: Nodes) -> None:
 
     thread = threading.Thread(target=fit, name="ray training", daemon=True)
     thread.start()
-    while thread.is_alive():
-        thread.join(_LOOK_SECONDS)
-        nodes.cores()
+    try:
+        while thread.is_alive():
+            thread.join(_LOOK_SECONDS)
+            nodes.cores()
+    finally:
+        nodes.settle()
     if raised:
         raise raised[0]
 

@@ -22,9 +22,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 CLIPS = 8
 WAIT = 240
-#: The command, with less patience for a cluster without a core.
+#: The command, with less patience for a cluster without a core, and looks that do not let the job end before them.
 IMPATIENT = (
-    "import sys; from ffpipe.pipeline import ray_cluster; ray_cluster.NODE_PATIENCE = 5.0\n"
+    "from ffpipe.pipeline import ray_cluster, ray_engine\n"
+    "ray_cluster.NODE_PATIENCE, ray_cluster.LOOK_SECONDS, ray_engine.WAIT_SECONDS = 5.0, 0.1, 0.1\n"
     "from ffpipe.pipeline.cli import main; main()"
 )
 

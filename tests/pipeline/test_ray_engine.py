@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -138,13 +139,26 @@ def test_a_head_that_does_not_answer_ends_the_job(engine: RayEngine, monkeypatch
         run(engine, Echo())
 
 
+def test_a_question_that_stays_open_ends_the_job(engine: RayEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = threading.Event()
+    monkeypatch.setattr(ray_cluster, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(ray_cluster, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(ray_engine.ray, "cluster_resources", lambda: {"CPU": 2.0 * asked.wait()})
+    monkeypatch.setattr(ray_engine.ray, "wait", lambda references, **_: ([], references))
+    try:
+        with pytest.raises(ClusterError, match=r"head at .* does not answer"):
+            run(engine, Echo())
+    finally:
+        asked.set()
+
+
 @pytest.mark.usefixtures("ray_cluster")
 def test_slots_follow_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "LOOK_SECONDS", 0.0)
     with RayEngine("auto", 2) as engine:
         assert engine.slots == 2
         monkeypatch.setattr(ray_engine.ray, "cluster_resources", lambda: {"CPU": 5.0})
-        run(engine, Echo())
-        assert engine.slots == 5
+        while engine.slots != 5:
+            run(engine, Echo())
     with RayEngine("local", 2) as engine:
         assert engine.slots == 2, "never more than were asked for"
