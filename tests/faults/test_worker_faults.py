@@ -22,7 +22,7 @@ FRAMES = SLOTS + 2
 OUTCOMES = {
     "poison": (
         "crashed",
-        "the worker ended while it processed this file, also when it was tried again alone",
+        "also when it was tried again alone",
     ),
     "killed": ("crashed", "the decoder died (signal SIGKILL)"),
     "segfault": ("crashed", "the decoder died (signal SIGSEGV)"),
