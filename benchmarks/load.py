@@ -19,9 +19,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import pandas as pd
-from load_job import GONE_AFTER, Run, Work, left_behind, run, statuses_of
+from load_job import Run, Work, left_behind, run, statuses_of
 from many_inputs import make_inputs
-from process_tree import ROLES, wait_until_gone
+from process_tree import ROLES
+from processes import GONE_WITHIN, wait_until_gone
 from small_weights import make_linear_weights
 
 MIB = 1 << 20
@@ -68,13 +69,13 @@ def measure(job: str, place: Path, statuses: dict[bytes, str | None], engine: st
     if not kill:
         return
     killed = run(works[1], kill_at=works[0].commits() // 2)
-    orphans = wait_until_gone(killed.watch.seen if engine == "local" else (), GONE_AFTER)
+    orphans = wait_until_gone(killed.watch.seen if engine == "local" else ())
     committed = works[1].commits()
     resumed = run(works[1])
     same = works[1].rows().equals(rows)
     print(
         f"killed with {committed} of {works[0].commits()} chunks committed: {len(orphans)} processes left after "
-        f"{GONE_AFTER:.0f} s; resumed in {resumed.seconds:.0f} s; rows equal: {'yes' if same else 'NO'}; left behind: "
+        f"{GONE_WITHIN:.0f} s; resumed in {resumed.seconds:.0f} s; rows equal: {'yes' if same else 'NO'}; left behind: "
         f"{left_behind(works[1], resumed.watch) or 'nothing'}"
     )
 

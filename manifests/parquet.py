@@ -19,6 +19,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ffpipe.manifests.content import file_facts
 from ffpipe.manifests.errors import IntegrityError
 from ffpipe.manifests.parquet_footer import MAX_FOOTER, Footer, ParquetFault, read_footer
 from ffpipe.manifests.parquet_pages import group_bytes
@@ -90,9 +91,9 @@ def check_parquet(path: Path) -> None:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
             raise IntegrityError(f"{path}: not a regular file")
-        young = time.time_ns() - facts.st_mtime_ns < _YOUNG
+        young = time.time_ns() - facts.st_ctime_ns < _YOUNG
         check = _checked.__wrapped__ if young else _checked
-        check(path, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        check(path, *file_facts(facts))
     except ParquetFault as fault:
         raise IntegrityError(f"{path}: {fault}") from fault
     except OSError as error:

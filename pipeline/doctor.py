@@ -14,6 +14,7 @@ import ffpipe
 from ffpipe.pipeline import floors
 from ffpipe.pipeline.engine import available_cores
 from ffpipe.pipeline.listeners import DASHBOARD_PORT, Listener, ray_listeners, serves
+from ffpipe.pipeline.memory_limit import machine_memory
 from ffpipe.pipeline.provenance import ffmpeg_versions, library_versions
 
 _GIB = 1 << 30
@@ -133,9 +134,9 @@ def _gpu(_: Path) -> Iterator[Finding]:
 
 
 def _memory(_: Path) -> Iterator[Finding]:
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    text = f"{available_cores()} cores, {pages / _GIB:.1f} GiB memory"
-    yield Finding("machine", text, None if pages >= _LEAST_MEMORY else "use --workers 1; 4 GiB is the least")
+    memory = machine_memory()
+    text = f"{available_cores()} cores, {memory / _GIB:.1f} GiB memory"
+    yield Finding("machine", text, None if memory >= _LEAST_MEMORY else "use --workers 1; 4 GiB is the least")
     shared = Path("/dev/shm")
     if shared.exists() and (free := shutil.disk_usage(shared).total) < _LEAST_SHARED_MEMORY:
         yield Finding(

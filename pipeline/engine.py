@@ -7,7 +7,6 @@ items are tried again one by one, alone, a bounded number of times; what still k
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -28,8 +27,6 @@ from ffpipe.pipeline.stops import guard_against_stops
 RETRIES_ALONE = 2
 #: Inputs from which `auto` takes Ray: starting a cluster costs seconds.
 RAY_FROM_INPUTS = 8
-
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +171,6 @@ def single_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, however it ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 class PoolEngine(Engine):
     """Works in `slots` processes of this machine, each replaced when it dies.
 
@@ -276,6 +266,9 @@ def _interrupts_held() -> Iterator[None]:
 
 def _serve(connection: Connection, parent: int, memory: int | None) -> None:
     """Body of a pool worker: chunks in, summaries or errors out, until the pipe closes."""
+    # Here, since it comes with numpy, which a command that starts no worker need not wait for.
+    from ffpipe.stages.decode.protection import die_with_parent
+
     die_with_parent(parent)
     memory_limit.guard(memory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

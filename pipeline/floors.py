@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 #: What an older one lacks; others are only as old as what ffpipe was tested with.
 REASONS = {
-    "ray": "before 2.55 a forged Parquet file could run code through Ray's extension types",
+    "ray": "before 2.55 forged tensor types, too, run code in whatever reads Parquet without ffpipe's gate",
     "torch": "older ones load checkpoints with weights_only less safely",
     "pyarrow": "older ones do not verify page checksums when they read",
     "av": "older ones carry an older FFmpeg, and do not write rotation tags",

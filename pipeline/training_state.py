@@ -21,10 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.errors import IntegrityError, StorageError
 from ffpipe.models import tensors as safe
 
-_HASH_BLOCK = 1 << 20
 _PART = "losses."
 
 
@@ -101,7 +101,7 @@ def load_best(folder: Path, position: Position) -> dict[str, Tensor]:
 
 
 def _check(path: Path, sha256: str | None) -> None:
-    if not path.exists() or _sha256(path) != sha256:
+    if not path.exists() or sha256_file(path) != sha256:
         raise IntegrityError(
             f"{path}: content differs from what state.json recorded; delete the run to start over"
         )
@@ -115,7 +115,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        sha256 = _sha256(temporary)
+        sha256 = sha256_file(temporary)
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
@@ -151,14 +151,6 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

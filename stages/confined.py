@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from ffpipe.stages.decode.channel import Channel, ChannelClosed, ChannelTimeout, Message
-from ffpipe.stages.decode.sandbox import CHILD_ENVIRONMENT, PACKAGE_ROOT
+from ffpipe.stages.decode.sandbox import PACKAGE_ROOT, child_environment
 
 _BOOT = (
     "import sys; root = sys.argv.pop(1); root in sys.path or sys.path.insert(0, root); "
@@ -43,7 +43,8 @@ class ConfinedChild:
     """A running child; use it as a context, from one thread that outlives it.
 
     `module` has a `main(arguments)`, which is given the parent's process id, the descriptor of its end of a
-    `Channel`, and `settings`. The child inherits `descriptors` and nothing else, so that no file name need reach it.
+    `Channel`, and `settings`. The child inherits `descriptors`, so that no file name need reach it, and the environment
+    without its secrets.
     """
 
     def __init__(self, module: str, settings: Sequence[str], descriptors: Sequence[int] = ()) -> None:
@@ -63,7 +64,7 @@ class ConfinedChild:
                     stderr=self._words,
                     pass_fds=(theirs.fileno(), *descriptors),
                     cwd="/",
-                    env=os.environ | CHILD_ENVIRONMENT,
+                    env=child_environment(),
                     start_new_session=True,
                 )
             stack.callback(self._end)

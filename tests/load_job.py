@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from process_tree import Sample, Watch, wait_until_gone
+from process_tree import Sample, Watch
+from processes import wait_until_gone
 
 from ffpipe.manifests.shards import ShardGroup
-
-#: Seconds that workers and decoding children get to notice that their driver was killed.
-GONE_AFTER = 5.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def statuses_of(rows: pd.DataFrame, inputs: Path) -> dict[bytes, str]:
 
 def left_behind(work: Work, watch: Watch) -> list[str]:
     """Processes, shared memory and temporary files that a finished job should have taken with it."""
-    alive = wait_until_gone(watch.seen, GONE_AFTER)
+    alive = wait_until_gone(watch.seen)
     shared = [str(path) for path in watch.shared if path.exists()]
     temporary = [str(path) for path in work.shards.root.glob("*/_tmp/*")]
     if work.engine == "local":

@@ -1,75 +1,18 @@
-"""A process and all below it, looked at from outside: who they are, what memory they hold, what CPU time they used."""
+"""A process and all below it, sampled from outside while they work: what memory they hold, what CPU time they used."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+
+from processes import Process, cmdline, descendants, facts, processes, stat_fields
 
 #: Whose memory is told apart: the driver itself, its workers, the decoding children, and Ray's own processes.
 ROLES = ("driver", "workers", "children", "others")
-
-
-def descendants(pid: int) -> Iterator[int]:
-    """Every process below one, parents first."""
-    for child in _children(pid):
-        yield child
-        yield from descendants(child)
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
-def command_line(pid: int) -> bytes:
-    """The arguments of a process, parted by NUL; nothing where it has ended."""
-    return _read(pid, "cmdline")
-
-
-def _read(pid: int, name: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
-
-
-class Process(NamedTuple):
-    """A process as long as it lives: a number is given to another one later, but not with the same start."""
-
-    pid: int
-    started: int
-
-    @property
-    def lives(self) -> bool:
-        """Whether it is there still; one that only waits to be collected is not."""
-        fields = _fields(self.pid)
-        return bool(fields) and fields[0] != b"Z" and int(fields[19]) == self.started
-
-
-def _fields(pid: int) -> list[bytes]:
-    """/proc's fields from the state on, which follows the name in parentheses."""
-    return _read(pid, "stat").rpartition(b")")[2].split()
-
-
-def processes(pids: Iterable[int]) -> set[Process]:
-    """Those of the numbers that belong to a process now."""
-    return {Process(pid, int(fields[19])) for pid in pids if (fields := _fields(pid))}
-
-
-def wait_until_gone(members: Iterable[Process], seconds: float) -> set[Process]:
-    """Those of the processes that still live after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while (left := {one for one in members if one.lives}) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return left
 
 
 @dataclass(frozen=True)
@@ -124,14 +67,14 @@ class Watch:
 
     def _sample(self) -> Sample | None:
         memory, members = dict.fromkeys(ROLES, 0), dict.fromkeys(ROLES, 0)
-        family = {self._pid: "driver", **{pid: _role(command_line(pid)) for pid in descendants(self._pid)}}
+        family = {self._pid: "driver", **{pid: _role(cmdline(pid)) for pid in descendants(self._pid)}}
         self.seen |= processes(family.keys() - {self._pid})
         own = _rollup(self._pid).get("Anonymous")
         for pid, role in family.items():
             memory[role] += _rollup(pid).get("Pss", 0)
             members[role] += 1
             self.shared |= shared_memory(pid)
-            if fields := _fields(pid):
+            if fields := stat_fields(pid):
                 self._cpu[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         if own is None:
             return None
@@ -140,7 +83,7 @@ class Watch:
 
 def shared_memory(pid: int) -> set[Path]:
     """What a process has mapped of /dev/shm, as far as it still has a name."""
-    places = (line.split(maxsplit=5)[-1] for line in _read(pid, "maps").splitlines())
+    places = (line.split(maxsplit=5)[-1] for line in facts(pid, "maps").splitlines())
     return {
         Path(os.fsdecode(p)) for p in places if p.startswith(b"/dev/shm/") and not p.endswith(b"(deleted)")
     }
@@ -155,7 +98,7 @@ def _role(line: bytes) -> str:
 
 def _rollup(pid: int) -> dict[str, int]:
     """Bytes by the kernel's names, summed over a process; nothing where it has ended."""
-    rows = (line.split() for line in _read(pid, "smaps_rollup").splitlines())
+    rows = (line.split() for line in facts(pid, "smaps_rollup").splitlines())
     return {
         row[0].decode().rstrip(":"): int(row[1]) << 10 for row in rows if len(row) == 3 and row[2] == b"kB"
     }

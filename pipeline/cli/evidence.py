@@ -22,7 +22,10 @@ BROKEN = 3
 @configured(VerifyConfig)
 def verify(
     report: Annotated[
-        Path, typer.Argument(help="Report that `score --out` wrote, in any of its formats.", metavar="REPORT")
+        Path,
+        typer.Argument(
+            help="Report that `score --out` wrote, in any of its formats but .html.", metavar="REPORT"
+        ),
     ],
     settings: VerifyConfig,
     workspace: WorkspaceOption = None,
@@ -60,7 +63,7 @@ def show_log(
 ) -> int:
     """Show what commands wrote here and which test splits they opened, and check that the log is whole.
 
-    Each entry names the hash of the one before. That makes changes evident, but forgery possible: who can write the
+    Each entry names the hash of the one before. That makes changes evident and prevents no forgery: who can write the
     file can make the whole chain anew. Only a head that was noted elsewhere shows that, or that its end was cut off.
     """
     from ffpipe.pipeline import log

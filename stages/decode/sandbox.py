@@ -47,7 +47,7 @@ _BOOT = (
 )
 #: One thread each, few memory arenas (address space is bounded), memory of pictures kept for the next ones, and
 #: silence.
-CHILD_ENVIRONMENT = {
+_CHILD_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -348,7 +348,7 @@ def _start(
 def child_environment() -> dict[str, str]:
     """This process's environment without its secrets (a Ray cluster's token, say), and with what makes a child lean."""
     kept = {n: v for n, v in os.environ.items() if not any(word in n.upper() for word in _SECRET_WORDS)}
-    return kept | CHILD_ENVIRONMENT
+    return kept | _CHILD_ENVIRONMENT
 
 
 def active_protection() -> Protection:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from media import make_face_clip
-from processes import cmdline, descendants, gone, wait_until, workers_of
+from processes import family_of, wait_until, wait_until_gone, workers_of
 from whole_jobs import assert_same, extract_job
 
 CLIPS = 8
@@ -43,14 +43,13 @@ def test_a_killed_driver_leaves_no_process_and_loses_nothing(
 ) -> None:
     driver = subprocess.Popen(JOB.command(tree, tmp_path, engine), stderr=subprocess.DEVNULL)
     wait_until(lambda: JOB.progress(tmp_path) >= 2 or driver.poll() is not None)
-    # Ray's own two agents hold no work and notice their raylet's end by themselves, half a minute later.
-    family = {pid for pid in descendants(driver.pid) if b"Agent" not in cmdline(pid)}
+    family = family_of(driver.pid)
     assert family, "the driver has workers"
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     done = JOB.progress(tmp_path)
     assert 2 <= done < CLIPS, "killed in the middle"
-    assert gone(family)
+    assert not wait_until_gone(family)
     resumed = subprocess.run(JOB.command(tree, tmp_path), capture_output=True, text=True, check=True)
     assert "done before" in resumed.stderr
     assert_same(JOB.outcome(tmp_path), uninterrupted)
@@ -92,12 +91,12 @@ def test_an_interrupt_ends_with_130_and_a_line_on_how_to_resume(
 ) -> None:
     driver = subprocess.Popen(JOB.command(tree, tmp_path, engine), stderr=subprocess.PIPE, text=True)
     wait_until(lambda: JOB.progress(tmp_path) >= 1 or driver.poll() is not None)
-    family = {pid for pid in descendants(driver.pid) if b"Agent" not in cmdline(pid)}
+    family = family_of(driver.pid)
     driver.send_signal(number)
     _, said = driver.communicate(timeout=600)
     assert driver.returncode == 130, said
     assert said.count("run the same command again") == 1
     assert "Traceback" not in said
-    assert gone(family)
+    assert not wait_until_gone(family)
     subprocess.run(JOB.command(tree, tmp_path), check=True, capture_output=True)
     assert_same(JOB.outcome(tmp_path), uninterrupted)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from load_job import GONE_AFTER, Run, Work, left_behind, run, statuses_of
+from load_job import Run, Work, left_behind, run, statuses_of
 from many_inputs import KINDS, make_inputs
-from process_tree import descendants, processes, shared_memory, wait_until_gone
+from process_tree import shared_memory
+from processes import descendants, processes, wait_until_gone
 from small_weights import make_linear_weights
 
 from ffpipe.manifests.records import Status
@@ -61,7 +62,7 @@ def test_every_one_of_many_inputs_has_its_row_and_nothing_stays_behind(
     group = ShardGroup(home, "report", ["tracks", "scores", "faces"])
     rows = group.read("report").to_pandas()
     assert_as_made(statuses_of(rows, tmp_path / "in"), statuses)
-    assert not wait_until_gone(processes(descendants(os.getpid())) - before[2], GONE_AFTER)
+    assert not wait_until_gone(processes(descendants(os.getpid())) - before[2])
     assert open_files() == before[0]
     assert {path for path in shared_memory(os.getpid()) - before[1] if path.exists()} == set()
     assert [*place.iterdir(), *home.glob("*/_tmp/*")] == []
@@ -102,7 +103,7 @@ def test_two_thousand_inputs_keep_memory_flat_and_resume_exactly_after_a_kill(
     assert_flat(whole)
     killed = work_in(place, job, "killed")
     cut = run(killed, kill_at=work.commits() // 2)
-    assert wait_until_gone(cut.watch.seen, GONE_AFTER) == set()
+    assert wait_until_gone(cut.watch.seen) == set()
     assert 0 < killed.commits() < work.commits(), "killed in the middle"
     resumed = run(killed)
     pd.testing.assert_frame_equal(killed.rows(), rows)

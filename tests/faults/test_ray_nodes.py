@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from media import make_face_clip
+from processes import children_of, cmdline, wait_until
 from ray_host import RayHost
 
 from ffpipe.manifests.shards import ShardGroup
@@ -79,20 +79,15 @@ class Running:
     def until(self, commits: int) -> None:
         """Wait until so many chunks are committed."""
         folder = self.home / "datasets/set/media/_commits"
-        wait_for(lambda: len(list(folder.glob("*.json"))) >= commits or self._process.poll() is not None)
+        assert wait_until(
+            lambda: len(list(folder.glob("*.json"))) >= commits or self._process.poll() is not None, WAIT
+        )
         assert self._process.poll() is None, self._process.communicate()
 
     def end(self) -> tuple[int, str, str]:
         """Exit code, standard output and what was said."""
         out, said = self._process.communicate(timeout=WAIT)
         return self._process.returncode, out, said
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def resume(tree: Path, home: Path) -> None:
@@ -117,7 +112,9 @@ def test_a_node_leaves_and_another_joins_and_is_used(
     running.until(1)
     cluster.order("kill one")
     raylet = int(cluster.order("add three"))
-    wait_for(lambda: any(_cmdline(pid).startswith(b"ray::_work") for pid in _children(raylet)))
+    assert wait_until(
+        lambda: any(cmdline(pid).startswith(b"ray::_work") for pid in children_of(raylet)), WAIT
+    )
     code, out, said = running.end()
     assert code == 0, said
     assert out == "", "what befell Ray's processes is no data"
@@ -180,18 +177,3 @@ def test_a_cluster_that_asks_for_no_token_is_used_with_a_warning(
     assert code == 0, said
     assert "asks for no token: whoever reaches its ports runs code on it" in said
     assert_equal(tmp_path, uninterrupted)
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return [int(c) for t in tasks for c in (t / "children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
-def _cmdline(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""

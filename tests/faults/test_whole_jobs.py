@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from media import make_face_clip
-from processes import cmdline, descendants, gone, wait_until
+from processes import cmdline, descendants, family_of, wait_until, wait_until_gone
 from whole_jobs import WholeJob, assert_same, degrade_job, extract_job, score_job
 
 from ffpipe.pipeline.interrupts import HOW_TO_GO_ON, INTERRUPTED
@@ -58,11 +58,6 @@ def finish(job: WholeJob, source: Path, home: Path, engine: str = "local") -> An
     return job.outcome(home)
 
 
-def family(driver: int) -> set[int]:
-    """Processes below a driver, without Ray's two agents, which notice the end of their raylet later."""
-    return {pid for pid in descendants(driver) if b"Agent" not in cmdline(pid)}
-
-
 @pytest.mark.parametrize(
     ("job", "engine", "kills"),
     [
@@ -88,10 +83,10 @@ def test_kills_of_the_driver_spread_over_the_run(
         for moment in moments[k::HOMES]:
             driver = subprocess.Popen(job.command(source, home, engine), stderr=subprocess.DEVNULL)
             wait_until(lambda driver=driver: driver.poll() is not None, moment)
-            below = family(driver.pid)
+            below = family_of(driver.pid)
             driver.kill()
             driver.wait()
-            assert gone(below)
+            assert not wait_until_gone(below)
         assert_same(finish(job, source, home), whole)
 
 
@@ -120,7 +115,7 @@ def test_an_interrupt_during_work(job: WholeJob, how: str, source: Path, tmp_pat
         job.command(source, tmp_path / "home"), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     assert wait_until(lambda: job.progress(tmp_path / "home") >= 1 or driver.poll() is not None)
-    below = family(driver.pid)
+    below = family_of(driver.pid)
     if how == "SIGTERM":
         driver.terminate()
     else:
@@ -131,7 +126,7 @@ def test_an_interrupt_during_work(job: WholeJob, how: str, source: Path, tmp_pat
     assert driver.returncode == INTERRUPTED, said
     assert said.count(HOW_TO_GO_ON) == 1, said
     assert "Traceback" not in said
-    assert gone(below)
+    assert not wait_until_gone(below)
     assert_same(finish(job, source, tmp_path / "home"), finish(job, source, tmp_path / "whole"))
 
 

@@ -6,17 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-import torch
 from media import make_face_clip, make_flat_clip
-
-from ffpipe.models import checkpoint, create_detector
-from ffpipe.stages.crop import CropSettings
+from processes import cmdline, family_of, wait_until, wait_until_gone, workers_of
+from small_weights import make_linear_weights
 
 pytestmark = pytest.mark.slow
 
@@ -65,13 +60,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights") / "model"
-    torch.manual_seed(0)
-    crop = CropSettings()
-    extra = {"crop": asdict(crop), "crop_fingerprint": crop.fingerprint(), "thresholds": None}
-    model = create_detector("sida-linear")
-    checkpoint.save(folder, model, name="sida-linear", options={}, extra=extra, metrics={}, card="A test.")
-    return folder
+    return make_linear_weights(tmp_path_factory.mktemp("weights") / "model")
 
 
 @pytest.fixture
@@ -115,48 +104,10 @@ def test_media_that_fill_or_end_their_worker_cost_themselves_alone(
 def test_nothing_outlives_a_killed_scoring(videos: Path, weights: Path, tmp_path: Path, engine: str) -> None:
     given = [*command("score", videos, tmp_path / "ws", engine), "--weights", str(weights)]
     driver = subprocess.Popen(given, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    while not any(b"decode" in _cmdline(pid) for pid in _descendants(driver.pid)):
-        assert driver.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    # Ray's own two agents hold no work, and notice their raylet's end by themselves, half a minute later.
-    family = {pid for pid in _descendants(driver.pid) if b"Agent" not in _cmdline(pid)}
+    assert wait_until(lambda: bool(workers_of(driver.pid)) or driver.poll() is not None)
+    family = family_of(driver.pid)
+    assert family, "the driver has workers"
     driver.kill()
     driver.wait()
-    deadline = time.monotonic() + 5
-    while _alive(family) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [_cmdline(pid) for pid in _alive(family)]
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    for child in _children(pid):
-        yield child
-        yield from _descendants(child)
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return [int(c) for t in tasks for c in (t / "children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
-def _alive(pids: set[int]) -> set[int]:
-    return {pid for pid in pids if _state(pid) not in (None, "Z")}
-
-
-def _state(pid: int) -> str | None:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-
-
-def _cmdline(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
+    left = wait_until_gone(family)
+    assert not [cmdline(one.pid) for one in left]

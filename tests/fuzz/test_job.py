@@ -7,24 +7,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pytest
-import torch
 from media import make_face_clip
+from processes import Process, children_of, cmdline, processes, wait_until_gone
+from small_weights import make_linear_weights
 
 from ffpipe.manifests.shards import ShardGroup
-from ffpipe.models import checkpoint, create_detector
 from ffpipe.pipeline.config import ExtractConfig, ScoreConfig
 from ffpipe.pipeline.extract import extract
 from ffpipe.pipeline.score import score
 from ffpipe.pipeline.workspace import Workspace
-from ffpipe.stages.crop import CropSettings
 from fuzz.decoding import ENDINGS
 from fuzz.mutations import mutant, rotation
 from fuzz.seeds import SEEDS
@@ -63,26 +60,9 @@ def _by_name(rows: pa.Table) -> pd.DataFrame:
     return pd.DataFrame(kept.to_pylist(), index=names, dtype=object).sort_index()
 
 
-def children() -> set[int]:
-    """Processes that this one started and that are there still, without the one that Python itself keeps for pools."""
-    found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-            words = (stat.parent / "cmdline").read_bytes()
-        except OSError:
-            continue  # it ended meanwhile
-        if int(fields[1]) == os.getpid() and fields[0] != "Z" and b"resource_tracker" not in words:
-            found.add(int(stat.parent.name))
-    return found
-
-
-def wait_until_gone(before: set[int], seconds: float = 10.0) -> set[int]:
-    """Processes that are still there after so long."""
-    end = time.monotonic() + seconds
-    while (left := children() - before) and time.monotonic() < end:
-        time.sleep(0.05)
-    return left
+def children() -> set[Process]:
+    """Processes that this one started, without the one that Python itself keeps for pools."""
+    return processes(pid for pid in children_of(os.getpid()) if b"resource_tracker" not in cmdline(pid))
 
 
 def check_media(found: pd.DataFrame, folder: Path, alone: pd.DataFrame) -> None:
@@ -136,7 +116,7 @@ def test_a_pool_over_many_mutants_leaves_nothing(
     media, faces = extracted(folder, tmp_path / "ws", workers=2)
     check_media(media, folder, alone[0])
     pd.testing.assert_frame_equal(of_good(faces, alone[1]), of_good(alone[1], alone[1]))
-    assert wait_until_gone(before) == set()
+    assert not wait_until_gone(children() - before)
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -155,18 +135,7 @@ def test_extract_over_many_mutants_with_ray(
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, crop = tmp_path_factory.mktemp("weights") / "model", CropSettings()
-    torch.manual_seed(0)
-    checkpoint.save(
-        folder,
-        create_detector("sida-linear"),
-        name="sida-linear",
-        options={},
-        extra={"crop": asdict(crop), "crop_fingerprint": crop.fingerprint(), "thresholds": None},
-        metrics={},
-        card="A test.",
-    )
-    return folder
+    return make_linear_weights(tmp_path_factory.mktemp("weights") / "model")
 
 
 @pytest.mark.slow

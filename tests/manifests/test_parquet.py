@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +101,19 @@ def test_text_that_is_none_is_told(tmp_path: Path) -> None:
     path.write_bytes(raw.replace(b"word", b"\xff\xfe\xfd\xfc"))
     with pytest.raises(IntegrityError, match=r"t\.parquet: cannot be read: .*UTF8"):
         list(read_batches(path, None, 100))
+
+
+def test_a_file_whose_time_was_set_back_is_checked_again(tmp_path: Path) -> None:
+    path = saved(tmp_path, SMALL)
+    content = path.read_bytes()
+    old = 10**18
+    os.utime(path, ns=(old, old))
+    assert read_schema(path).names == SMALL.schema.names
+    path.write_bytes(content[:-8] + b"\xff" * 4 + content[-4:])
+    os.utime(path, ns=(old, old))
+    assert path.stat().st_size == len(content)
+    with pytest.raises(IntegrityError, match="not a Parquet file, or cut short"):
+        parquet.check_parquet(path)
 
 
 def test_a_file_that_changes_is_checked_again(tmp_path: Path) -> None:

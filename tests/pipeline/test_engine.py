@@ -3,12 +3,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import GONE_WITHIN, descendants, wait_until
 
 from ffpipe.manifests.errors import StorageError
 from ffpipe.pipeline.engine import (
@@ -157,13 +158,11 @@ def test_an_item_that_takes_memory_without_end_costs_itself_alone(narrow: Engine
     assert [len(job.tries(item)) for item in ("glut", "vast")] == [3, 3], "once, and twice alone"
 
 
-def test_workers_end_with_the_pool(tmp_path: Path) -> None:
+def test_workers_end_with_the_pool_and_are_collected(tmp_path: Path) -> None:
     with PoolEngine(2) as pool:
         pids = {o.summary["pid"] for o in pool.run(Notes(tmp_path), chunks(("a",), ("b",), ("c",)))}
-    deadline = time.monotonic() + 5
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert pids
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), GONE_WITHIN)
 
 
 def test_auto_takes_the_local_engine_for_few_inputs_and_nothing_in_process_unless_asked() -> None:
@@ -186,19 +185,12 @@ def test_a_cluster_of_this_machine_listens_on_loopback_alone(ray_cluster: None) 
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         rows = [line.split() for line in Path(table).read_text().splitlines()[1:]]
         listening |= {row[9]: row[1].rpartition(":")[0] for row in rows if row[3] == "0A"}
-    found = [listening[inode] for inode in _sockets(_family(os.getpid())) if inode in listening]
+    found = [listening[inode] for inode in _sockets(descendants(os.getpid())) if inode in listening]
     assert len(found) > 3
     assert {address[-8:] for address in found} == {"0100007F"}, "127.0.0.1, little-endian"
 
 
-def _family(pid: int) -> set[int]:
-    below: set[int] = set()
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        below |= {int(child) for child in children.read_text().split()}
-    return below.union(*map(_family, below)) if below else below
-
-
-def _sockets(pids: set[int]) -> set[str]:
+def _sockets(pids: Iterable[int]) -> set[str]:
     found = set()
     for pid in pids:
         for descriptor in Path(f"/proc/{pid}/fd").glob("*"):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from processes import descendants
 
 from ffpipe.pipeline import doctor, listeners
 from ffpipe.pipeline.listeners import DASHBOARD_PORT, Listener, Place, parse_table, ray_listeners, ray_role
@@ -154,12 +155,7 @@ def test_the_environment_that_opens_a_cluster_is_a_problem(
 
 @pytest.mark.ray
 def test_a_cluster_of_ours_gives_no_problem(ray_cluster: None) -> None:
-    mine = {one.pid for one in ray_listeners() if str(one.pid) in _descendants(os.getpid())}
+    mine = {one.pid for one in ray_listeners()} & set(descendants(os.getpid()))
     assert mine
     texts = [f.text for f in doctor.examine_ports() if f.fix]
     assert not [text for text in texts if any(f"process {pid})" in text for pid in mine)], texts
-
-
-def _descendants(pid: int) -> set[str]:
-    children = {c for path in Path(f"/proc/{pid}/task").glob("*/children") for c in path.read_text().split()}
-    return children.union(*(_descendants(int(c)) for c in children)) if children else children

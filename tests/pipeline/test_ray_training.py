@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import cmdline, descendants, family_of, wait_until_gone
 from training_faces import write_dataset
 
 from ffpipe.manifests.errors import ClusterError, StorageError, UsageError
@@ -117,40 +118,7 @@ def _kill_rank() -> int:
 
 def _ranks(ancestor: int) -> list[int]:
     """Training workers below a process. Ray's own agents, which notice a death later, are not among them."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if (path / "cmdline").read_bytes().startswith(b"ray::RayTrainWorker") and _is_below(
-                int(path.name), ancestor
-            ):
-                found.append(int(path.name))
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while it was looked at
-    return found
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process is there and no zombie, which only waits for an init to look at it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def _below(ancestor: int) -> list[int]:
-    return [int(p.name) for p in Path("/proc").glob("[0-9]*") if _is_below(int(p.name), ancestor)]
-
-
-def _is_below(pid: int, ancestor: int) -> bool:
-    start = pid
-    while pid > 1:
-        if pid == ancestor:
-            return start != ancestor
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            return False  # it ended while it was looked at
-    return False
+    return [pid for pid in descendants(ancestor) if cmdline(pid).startswith(b"ray::RayTrainWorker")]
 
 
 @pytest.mark.ray
@@ -172,15 +140,11 @@ train(config, Workspace(Path(sys.argv[1])), print, lambda done, total, text: pri
     while not _far_enough(driver.stdout.readline()):
         assert driver.poll() is None
     assert _ranks(driver.pid)
-    # Ray's own two agents hold no work, and notice their raylet's end by themselves, half a minute later.
-    ranks = [pid for pid in _below(driver.pid) if b"Agent" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    family = family_of(driver.pid)
     driver.kill()
     driver.wait()
     driver.stdout.close()
-    end = time.monotonic() + 5
-    while time.monotonic() < end and any(_runs(pid) for pid in ranks):
-        time.sleep(0.2)
-    assert not [pid for pid in ranks if _runs(pid)]
+    assert not wait_until_gone(family)
     done = subprocess.run(
         [sys.executable, "-c", code, str(workspace.root)], capture_output=True, text=True, timeout=500
     )

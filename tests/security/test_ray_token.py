@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from processes import cmdline, descendants, facts
 
 from ffpipe.pipeline.ray_access import MODE, TOKEN, Access, ask
 from ffpipe.stages.decode.sandbox import child_environment
@@ -76,10 +76,10 @@ def test_every_port_that_can_run_code_asks_for_the_token(head: str, token: str |
 def test_the_token_is_in_no_command_line_and_in_no_file_of_the_session(head: str) -> None:
     token = os.environ[TOKEN].encode()
     assert len(token) == 64
-    family = list(_family(os.getpid()))
-    holders = [pid for pid in family if token in _read(Path(f"/proc/{pid}/environ"))]
+    family = list(descendants(os.getpid()))
+    holders = [pid for pid in family if token in facts(pid, "environ")]
     assert holders, "the processes of the cluster have it in their environment"
-    assert not [pid for pid in family if token in _read(Path(f"/proc/{pid}/cmdline"))]
+    assert not [pid for pid in family if token in cmdline(pid)]
     import ray
 
     session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
@@ -99,10 +99,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""  # it is gone
-
-
-def _family(pid: int) -> Iterator[int]:
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in _read(children).split():
-            yield int(child)
-            yield from _family(int(child))

@@ -18,6 +18,8 @@ def main(arguments):
     parent, end, what = arguments
     channel = Channel(socket.socket(fileno=int(end)))
     channel.send(kind="begun", pid=os.getpid(), parent=int(parent))
+    if what == "environment":
+        channel.send(kind="environment", names=sorted(os.environ))
     if what == "sleep":
         time.sleep(3600)
     if what == "kill":
@@ -44,6 +46,16 @@ def test_the_end_of_a_child_is_told_with_its_last_words(child, what, says, ended
         with pytest.raises(ChildDied, match=says) as died:
             running.receive(time.monotonic() + 120)
     assert died.value.signal == ended_by
+
+
+def test_a_child_gets_the_environment_without_its_secrets(child, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    with child("environment") as running:
+        running.receive(time.monotonic() + 120)
+        names = running.receive(time.monotonic() + 120)["names"]
+    assert "PATH" in names
+    assert not {"RAY_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY"} & set(names)
 
 
 def test_a_child_that_says_nothing_is_killed_with_its_context(child):
