@@ -25,6 +25,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ffpipe.manifests.content import read_file
 from ffpipe.manifests.durable import clear_temporaries, write_together, writing
 from ffpipe.manifests.errors import StorageError, UsageError
 from ffpipe.manifests.parquet import read_schema
@@ -206,11 +207,11 @@ def read_provenance(path: Path) -> dict[str, Any]:
         if path.suffix.lower() == ".parquet":
             return dict(json.loads((read_schema(path).metadata or {})[PROVENANCE_KEY]))
         if path.suffix.lower() == ".json":
-            return dict(json.loads(path.read_bytes())["provenance"])
+            return dict(json.loads(read_file(path))["provenance"])
         if path.suffix.lower() == _PAGE:
             from ffpipe.pipeline.page.report import provenance_in
 
-            return provenance_in(path.read_text(encoding="utf-8"))
-        return dict(json.loads(provenance_file(path).read_bytes()))
+            return provenance_in(read_file(path).decode())
+        return dict(json.loads(read_file(provenance_file(path))))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StorageError(f"{path}: no provenance found in it: {error}") from error

@@ -22,7 +22,10 @@ BROKEN = 3
 @configured(VerifyConfig)
 def verify(
     report: Annotated[
-        Path, typer.Argument(help="Report that `score --out` wrote, in any of its formats.", metavar="REPORT")
+        Path,
+        typer.Argument(
+            help="Report that `score --out` wrote, in any of its formats but the page.", metavar="REPORT"
+        ),
     ],
     settings: VerifyConfig,
     workspace: WorkspaceOption = None,
