@@ -2,7 +2,7 @@ r"""Result tables as files: Parquet, CSV, JSON, JSON lines or HTML by suffix, wh
 
 Where the provenance is: in Parquet the schema metadata `ffpipe.provenance` (JSON), in JSON the object
 `provenance` beside `rows`, in HTML its last block; a CSV or JSON lines file has `<name>.provenance.json` beside it.
-Only a report is a page; the tables beside it are Parquet then.
+Only a report is a page; the tables beside it are Parquet then, `<name>.html.tracks.parquet`.
 
 Bytes (a path as the file system has it) are bytes in Parquet. In text they are printable ASCII with `\\` for a
 backslash and `\xNN` for every other byte; a first character that a spreadsheet would take for a formula is
@@ -53,9 +53,14 @@ def check_output(path: Path) -> None:
 
 
 def companion(path: Path, table: str) -> Path:
-    """Where a report's other table goes: `report.csv` has `report.tracks.csv` beside it, a page Parquet."""
-    suffix = ".parquet" if path.suffix.lower() == _PAGE else path.suffix
-    return path.with_name(f"{path.stem}.{table}{suffix}")
+    """Where a report's other table goes: `report.csv` has `report.tracks.csv` beside it.
+
+    Beside a page it is Parquet with a name of its own, `report.html.tracks.parquet`: the tables of `report.parquet`
+    may lie there too.
+    """
+    if path.suffix.lower() == _PAGE:
+        return path.with_name(f"{path.name}.{table}.parquet")
+    return path.with_name(f"{path.stem}.{table}{path.suffix}")
 
 
 def output_files(path: Path, companions: Sequence[str]) -> list[Path]:
