@@ -50,7 +50,7 @@ def read_table(path: Path, table: str) -> pa.Table:
     if suffix == ".parquet":
         return _without_gaps(_from_parquet(path, table), path, table)
     if suffix not in _READERS:
-        raise UsageError(f"{path}: unknown suffix {path.suffix!r}; allowed: {', '.join(sorted(REPORTS))}")
+        raise UsageError(f"{path}: unknown suffix {path.suffix!r}; allowed: {', '.join(sorted(_SUFFIXES))}")
     try:
         names, rows = _READERS[suffix](read_file(path).decode("utf-8"))
         _check_columns(names, table)
@@ -134,7 +134,7 @@ _READERS: dict[str, Callable[[str], tuple[list[str], Rows]]] = {
 
 
 #: Suffixes of the files that are read.
-REPORTS = frozenset({*_READERS, ".parquet"})
+_SUFFIXES = frozenset({*_READERS, ".parquet"})
 
 
 def _check_columns(names: Sequence[str], table: str) -> None:

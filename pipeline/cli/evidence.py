@@ -24,7 +24,7 @@ def verify(
     report: Annotated[
         Path,
         typer.Argument(
-            help="Report that `score --out` wrote, in any of its formats but the page.", metavar="REPORT"
+            help="Report that `score --out` wrote, in any of its formats but .html.", metavar="REPORT"
         ),
     ],
     settings: VerifyConfig,
