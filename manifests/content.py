@@ -22,6 +22,12 @@ def sha256_file(path: Path | str) -> str:
     return digest.hexdigest()
 
 
+def read_file(path: Path | str) -> bytes:
+    """A regular file's content. Raises OSError, also for anything else, which is not waited for."""
+    with _open_regular(path) as file:
+        return file.readall()
+
+
 def _open_regular(path: Path | str) -> FileIO:
     """A pipe would keep its reader waiting, and a device might never end: neither is opened, or not for long."""
     _check_regular(os.stat(path), path)  # noqa: PTH116 - also takes undecodable names as str
@@ -36,7 +42,7 @@ def _open_regular(path: Path | str) -> FileIO:
 
 def _check_regular(facts: os.stat_result, path: Path | str) -> None:
     if not stat.S_ISREG(facts.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file any more", os.fspath(path))
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
 
 
 def file_facts(status: os.stat_result) -> tuple[int, ...]:

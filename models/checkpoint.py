@@ -112,7 +112,7 @@ def stored_hash(directory: Path) -> str | None:
     path = Path(directory) / HASHES
     try:
         return str(_parse(_read(path), path).get(WEIGHTS))
-    except CheckpointError:
+    except (CheckpointError, ValueError):  # a name with a null byte
         return None
 
 

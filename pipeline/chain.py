@@ -9,24 +9,28 @@ and is put aside by the next entry, which names it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ffpipe.manifests.content import read_file
 from ffpipe.manifests.errors import StorageError
 
 #: What the first entry names as the one before.
 START = "0" * 64
 #: Event of the entry that puts a torn line aside.
 TORN = "torn"
-_LINKS = ("sequence", "previous", "hash")
+_LINKS = {"sequence": int, "previous": str, "hash": str}
 
 Entry = dict[str, Any]
 
@@ -34,7 +38,8 @@ Entry = dict[str, Any]
 def append(path: Path, facts: Mapping[str, Any]) -> Entry:
     """Add an entry and return it with `sequence`, `previous` and `hash`; waits for others who append.
 
-    Raises StorageError where it cannot be written; the log is then as it was.
+    Raises StorageError where it cannot be written; the log is then as it was. A symbolic link is not followed: a
+    workspace of others could name any file of the user's by it.
     """
     try:
         with _locked(path) as descriptor:
@@ -58,8 +63,13 @@ def append(path: Path, facts: Mapping[str, Any]) -> Entry:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "a symbolic link, which is not written through")
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o644)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
@@ -98,8 +108,9 @@ def _parsed(line: bytes) -> Entry | None:
         entry = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    chained = isinstance(entry, dict) and all(name in entry for name in _LINKS)
-    return entry if chained and type(entry["sequence"]) is int else None
+    if not isinstance(entry, dict) or any(type(entry.get(name)) is not kind for name, kind in _LINKS.items()):
+        return None
+    return entry if entry.get("event") != TORN or isinstance(entry.get("sha256"), str) else None
 
 
 def _linked(facts: Mapping[str, Any], last: Mapping[str, Any]) -> Entry:
@@ -124,7 +135,7 @@ def read_entries(path: Path) -> list[Entry]:
     where another line is damaged, or the file cannot be read; a log that is not there is empty.
     """
     try:
-        lines, _ = _split(path.read_bytes() if path.exists() else b"")
+        lines, _ = _split(read_file(path) if path.exists() else b"")
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
     aside = {entry["sha256"] for entry in map(_parsed, lines) if entry and entry.get("event") == TORN}
@@ -162,7 +173,7 @@ def check(path: Path, head: str | None = None) -> Checked:
     A log that is not there is empty, which is a problem only with a head. Raises StorageError.
     """
     try:
-        content = path.read_bytes() if path.exists() else b""
+        content = read_file(path) if path.exists() else b""
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
     lines, torn = _split(content)
@@ -190,7 +201,7 @@ def _damaged(lines: Sequence[bytes], parsed: Sequence[Entry | None], notes: list
             continue
         if digest in aside:
             notes.append(f"line {place + 1} is torn; entry {aside[digest]} put it aside")
-        elif place < began and _is_object(line):
+        elif place < began and _is_object(line) and not _LINKS.keys() & json.loads(line).keys():
             notes.append(f"line {place + 1} is of a version that had no chain")
         else:
             yield f"line {place + 1} is damaged: no entry of this log"
@@ -210,8 +221,11 @@ def _links(entries: Sequence[Entry], chained_later: bool) -> Iterator[str]:
         if times > 1:
             yield f"entry {number} is there {times} times"
     first = min(numbers, default=1) if chained_later else 1
-    for missing in _runs(sorted(set(range(first, max(numbers, default=0) + 1)) - set(numbers))):
-        yield f"{missing} missing"
+    for before, after in pairwise([first - 1, *sorted({n for n in numbers if n >= first})]):
+        if after - before == 2:
+            yield f"entry {before + 1} is missing"
+        elif after - before > 2:
+            yield f"entries {before + 1} to {after - 1} are missing"
     last = 0
     for entry in entries:
         number = entry["sequence"]
@@ -219,19 +233,7 @@ def _links(entries: Sequence[Entry], chained_later: bool) -> Iterator[str]:
             yield f"entry {number} stands behind entry {last}: the order was changed"
         if entry_hash(entry) != entry["hash"]:
             yield f"entry {number} was changed: its content has another hash"
-        before = START if number == first else hashes.get(number - 1)
-        if before is not None and entry["previous"] != before:
+        expected = START if number == first else hashes.get(number - 1)
+        if expected is not None and entry["previous"] != expected:
             yield f"entry {number} does not follow what stands before it: one of the two was replaced"
         last = max(last, number)
-
-
-def _runs(numbers: Sequence[int]) -> Iterator[str]:
-    """Numbers as words, neighbours together: `entry 3 is`, `entries 5 to 8 are`."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    for run in runs:
-        yield f"entry {run[0]} is" if len(run) == 1 else f"entries {run[0]} to {run[-1]} are"

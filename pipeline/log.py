@@ -19,6 +19,8 @@ from ffpipe.pipeline.workspace import Workspace
 LOG = "log.jsonl"
 #: The log, in a run's folder, of which test splits its weights were shown.
 OPENINGS = "openings.jsonl"
+#: Problems and notes of a log that are printed.
+_SHOWN = 100
 
 
 def log_path(workspace: Workspace) -> Path:
@@ -127,7 +129,10 @@ class Logs:
 def _told(what: str, found: chain.Checked) -> Iterator[str]:
     entries = f"{len(found.entries)} {'entry' if len(found.entries) == 1 else 'entries'}"
     yield f"{what}: {entries}, {'the chain is whole' if found.whole else 'BROKEN'}"
-    yield from (f"    {line}" for line in (*found.problems, *found.notes))
+    told = [*found.problems, *found.notes]
+    yield from (f"    {line}" for line in told[:_SHOWN])
+    if len(told) > _SHOWN:
+        yield f"    … and {len(told) - _SHOWN} more; --json has each"
 
 
 def _found(checked: chain.Checked) -> dict[str, Any]:

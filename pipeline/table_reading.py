@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from ffpipe.manifests import parquet
+from ffpipe.manifests.content import read_file
 from ffpipe.manifests.errors import IntegrityError, StorageError, UsageError
 from ffpipe.manifests.schemas import ADDED, RECORD_TYPES, SCHEMAS, check_file
 from ffpipe.pipeline.tables import TEXT_MARK, text_rows
@@ -26,7 +27,16 @@ from ffpipe.pipeline.tables import TEXT_MARK, text_rows
 #: Rows that are hashed at a time.
 _BATCH = 4096
 #: What reading raises for text that no writer of ours made.
-_FOREIGN = (ValueError, TypeError, KeyError, AttributeError, RecursionError, csv.Error, pa.ArrowException)
+_FOREIGN = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    csv.Error,
+    pa.ArrowException,
+)
 _ESCAPE = re.compile(r"\\(?:\\|x[0-9a-f]{2})")
 
 
@@ -38,15 +48,13 @@ def read_table(path: Path, table: str) -> pa.Table:
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return _from_parquet(path, table)
+        return _without_gaps(_from_parquet(path, table), path, table)
     if suffix not in _READERS:
-        raise UsageError(
-            f"{path}: unknown suffix {path.suffix!r}; allowed: {', '.join(sorted([*_READERS, '.parquet']))}"
-        )
+        raise UsageError(f"{path}: unknown suffix {path.suffix!r}; allowed: {', '.join(sorted(_SUFFIXES))}")
     try:
-        names, rows = _READERS[suffix](path.read_bytes().decode("utf-8"))
+        names, rows = _READERS[suffix](read_file(path).decode("utf-8"))
         _check_columns(names, table)
-        return _typed(rows, table, as_text=suffix == ".csv")
+        return _without_gaps(_typed(rows, table, as_text=suffix == ".csv"), path, table)
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
     except _FOREIGN as error:
@@ -81,6 +89,17 @@ def _from_parquet(path: Path, table: str) -> pa.Table:
     return found.replace_schema_metadata(SCHEMAS[table].metadata)
 
 
+def _without_gaps(found: pa.Table, path: Path, table: str) -> pa.Table:
+    """The table, unless it lacks what each of its rows has. Numbers may be null: in text, what is none is null too."""
+    for known in fields(RECORD_TYPES[table]):
+        column = found.column(known.name)
+        if column.null_count and "None" not in str(known.type) and not pa.types.is_floating(column.type):
+            raise IntegrityError(
+                f"{path}: is no {table} table that ffpipe wrote: {known.name} is missing in a row"
+            )
+    return found
+
+
 Rows = Sequence[dict[str, Any]]
 
 
@@ -112,6 +131,10 @@ _READERS: dict[str, Callable[[str], tuple[list[str], Rows]]] = {
     ".json": _json,
     ".jsonl": _json_lines,
 }
+
+
+#: Suffixes of the files that are read.
+_SUFFIXES = frozenset({*_READERS, ".parquet"})
 
 
 def _check_columns(names: Sequence[str], table: str) -> None:

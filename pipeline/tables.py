@@ -2,7 +2,7 @@ r"""Result tables as files: Parquet, CSV, JSON, JSON lines or HTML by suffix, wh
 
 Where the provenance is: in Parquet the schema metadata `ffpipe.provenance` (JSON), in JSON the object
 `provenance` beside `rows`, in HTML its last block; a CSV or JSON lines file has `<name>.provenance.json` beside it.
-Only a report is a page; the tables beside it are Parquet then.
+Only a report is a page; the tables beside it are Parquet then, `<name>.html.tracks.parquet`.
 
 Bytes (a path as the file system has it) are bytes in Parquet. In text they are printable ASCII with `\\` for a
 backslash and `\xNN` for every other byte; a first character that a spreadsheet would take for a formula is
@@ -25,6 +25,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ffpipe.manifests.content import read_file
 from ffpipe.manifests.durable import clear_temporaries, write_together, writing
 from ffpipe.manifests.errors import StorageError, UsageError
 from ffpipe.manifests.parquet import read_schema
@@ -52,9 +53,14 @@ def check_output(path: Path) -> None:
 
 
 def companion(path: Path, table: str) -> Path:
-    """Where a report's other table goes: `report.csv` has `report.tracks.csv` beside it, a page Parquet."""
-    suffix = ".parquet" if path.suffix.lower() == _PAGE else path.suffix
-    return path.with_name(f"{path.stem}.{table}{suffix}")
+    """Where a report's other table goes: `report.csv` has `report.tracks.csv` beside it.
+
+    Beside a page it is Parquet with a name of its own, `report.html.tracks.parquet`: the tables of `report.parquet`
+    may lie there too.
+    """
+    if path.suffix.lower() == _PAGE:
+        return path.with_name(f"{path.name}.{table}.parquet")
+    return path.with_name(f"{path.stem}.{table}{path.suffix}")
 
 
 def output_files(path: Path, companions: Sequence[str]) -> list[Path]:
@@ -206,11 +212,11 @@ def read_provenance(path: Path) -> dict[str, Any]:
         if path.suffix.lower() == ".parquet":
             return dict(json.loads((read_schema(path).metadata or {})[PROVENANCE_KEY]))
         if path.suffix.lower() == ".json":
-            return dict(json.loads(path.read_bytes())["provenance"])
+            return dict(json.loads(read_file(path))["provenance"])
         if path.suffix.lower() == _PAGE:
             from ffpipe.pipeline.page.report import provenance_in
 
-            return provenance_in(path.read_text(encoding="utf-8"))
-        return dict(json.loads(provenance_file(path).read_bytes()))
+            return provenance_in(read_file(path).decode())
+        return dict(json.loads(read_file(provenance_file(path))))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StorageError(f"{path}: no provenance found in it: {error}") from error

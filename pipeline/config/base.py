@@ -43,7 +43,7 @@ LATER: JsonDict = {"later": True}
 class JobConfig(BaseModel):
     """Base of the jobs' settings: frozen, typed, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     #: `prefix.key=value` overrides set a key of this setting.
     dotted: ClassVar[dict[str, str]] = {}
@@ -201,6 +201,7 @@ WorkerMemory = Annotated[
     Field(
         default=None,
         ge=1,
+        le=1 << 20,
         json_schema_extra=HOW,
         description="Memory of a worker process, in GiB; one that takes more is ended, and its input recorded as "
         "crashed if that happens alone too. Default: a core's share of 80 % of the machine's, at least 4.",

@@ -25,13 +25,16 @@ _LIMITS = Limits()
 
 MaxPixels = Annotated[
     int,
-    Field(ge=64, json_schema_extra=HOW, description="Largest picture that is decoded, in pixels."),
+    Field(
+        ge=64, le=1 << 32, json_schema_extra=HOW, description="Largest picture that is decoded, in pixels."
+    ),
 ]
 MaxBytes = Annotated[int, Field(ge=1, json_schema_extra=HOW, description="Largest input file, in bytes.")]
 Timeout = Annotated[
     float,
     Field(
         gt=0,
+        le=1e9,
         json_schema_extra=HOW,
         description=f"Longest decoding time, in seconds, plus {_LIMITS.seconds_per_second:g} for each second of video.",
     ),

@@ -78,6 +78,8 @@ def _report(path: Path) -> tuple[dict[str, Any], pa.Table]:
     except StorageError as error:
         raise UsageError(f"{path} cannot be verified: {error.message}") from None
     missing = [name for name in _NEEDED if name not in origin]
+    if not isinstance(origin.get("content") or {}, dict):
+        missing.append("hashes of its rows")
     if missing or not isinstance(origin["model"], dict) or "sha256" not in origin["model"]:
         raise UsageError(
             f"{path} cannot be verified: its provenance lacks {', '.join(missing) or 'the weights'}"
@@ -92,10 +94,14 @@ def _content(found: Recorded) -> Iterator[str]:
     written: Mapping[str, Any] = found.origin.get("content") or {}
     for name, table in found.tables.items():
         now, then = content_digest(table), written.get(name)
-        if then is None:
+        if not isinstance(then, dict):
             found.notes.append(f"{name}: an older version wrote it, and no hash of its rows")
         elif now != then:
-            kind = "their number, order or content" if now["rows"] == then["rows"] else f"{then['rows']} then"
+            kind = (
+                "their number, order or content"
+                if now["rows"] == then.get("rows")
+                else f"{then.get('rows')} then"
+            )
             yield f"{name}: its {now['rows']} rows are not those that were written ({kind})"
 
 
@@ -119,4 +125,4 @@ def _compare_with_log(found: Recorded, workspace: Workspace) -> None:
 
 
 def _files(path: Path) -> list[Path]:
-    return [file for file in tables.output_files(path, BESIDE) if file.exists()]
+    return [file for file in tables.output_files(path, BESIDE) if file.is_file()]

@@ -52,5 +52,7 @@ def summary(result: Verification) -> str:
     inputs = f"{count} input{'' if count == 1 else 's'}"
     if not result.exit_code:
         return f"verified: {inputs} equal, {scored} of them scored again"
-    files = f"; {len(result.problems)} things are wrong with the report's files" if result.problems else ""
+    wrong = len(result.problems)
+    things = "1 thing is" if wrong == 1 else f"{wrong} things are"
+    files = f"; {things} wrong with the report's files" if wrong else ""
     return f"NOT EQUAL: {differing} of {inputs} differ{files}"

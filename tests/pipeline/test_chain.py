@@ -34,6 +34,10 @@ def edited(line: str, sealed: bool = False) -> str:
     return json.dumps(entry, sort_keys=True) + "\n"
 
 
+def entry(sequence: int, digest: str, **facts: Any) -> str:
+    return json.dumps({"sequence": sequence, "previous": "0", "hash": digest, **facts}) + "\n"
+
+
 def test_an_untouched_log_is_whole_and_its_head_is_its_last_hash(log: Path) -> None:
     found = chain.check(log)
     assert found.whole
@@ -58,12 +62,35 @@ def test_an_untouched_log_is_whole_and_its_head_is_its_last_hash(log: Path) -> N
         (lambda old: [*old[:3], old[2], *old[3:]], "entry 3 is there 2 times"),
         (lambda old: [*old[:2], "gone\n", *old[3:]], "line 3 is damaged"),
         (lambda old: [*old[:4], old[4][:30]], "line 5 is torn"),
+        (lambda old: [entry(1, "x").replace('"x"', "[1]"), *old[1:]], "line 1 is damaged"),
+        (lambda old: [*old, entry(6, "x").replace('"x"', "[1]")], "line 6 is damaged"),
+        (lambda old: [*old, entry(6, "x", event="torn")], "line 6 is damaged"),
+        (lambda old: [*old, entry(6, "x", event="torn", sha256=[1])], "line 6 is damaged"),
+        (lambda old: [*old, entry(10**15, "x")], "entries 6 to 999999999999999 are missing"),
+        (lambda old: [*old, entry(-(10**15), "x")], "entry -1000000000000000 stands behind entry 5"),
     ],
 )
 def test_what_was_done_to_a_log_is_named(log: Path, damage: Any, said: str) -> None:
     log.write_text("".join(damage(lines(log))))
     problems = chain.check(log).problems
     assert any(problem.startswith(said) for problem in problems), problems
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_what_is_no_file_is_neither_waited_for_nor_written_to(tmp_path: Path, make: Any) -> None:
+    make(tmp_path / "log.jsonl")
+    for use in (chain.check, chain.read_entries, lambda path: chain.append(path, {"event": "x"})):
+        with pytest.raises(StorageError, match=r"log\.jsonl"):
+            use(tmp_path / "log.jsonl")
+
+
+def test_a_link_is_not_written_through(log: Path) -> None:
+    other = log.with_name("other")
+    other.write_text("kept")
+    (log.with_name("link")).symlink_to(other)
+    with pytest.raises(StorageError, match="symbolic link"):
+        chain.append(log.with_name("link"), {"event": "x"})
+    assert other.read_text() == "kept"
 
 
 def test_only_a_head_noted_elsewhere_shows_a_cut_or_a_rebuilt_log(log: Path) -> None:

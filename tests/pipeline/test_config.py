@@ -21,6 +21,10 @@ def test_later_sources_win_and_what_is_not_given_keeps_its_default(tmp_path: Pat
     [
         ({"frames": "some"}, [], "--frames 'some'"),
         ({"store_size": 100}, [], "--store-size 100: Input should be a multiple of 8"),
+        ({"timeout": 1e308}, [], "--timeout 1e+308: Input should be less than or equal to"),
+        ({"every": float("inf")}, [], "--every inf: Input should be a finite number"),
+        ({"max_pixels": 10**18}, [], "--max-pixels 1000000000000000000: Input should be less than"),
+        ({"worker_memory": 1e300}, [], "--worker-memory 1e+300: Input should be less than"),
         ({"detector": "yolo"}, [], "'mtcnn' or 'dlib'"),
         ({}, ["colour=red"], "unknown key 'colour'; allowed: "),
         ({}, ["colour"], "expected key=value"),

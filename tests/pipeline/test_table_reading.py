@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -75,6 +76,16 @@ def test_text_that_stands_for_no_bytes_is_refused(text: str) -> None:
         unescape_bytes(text)
 
 
+@pytest.mark.parametrize("suffix", [".json", ".parquet"])
+def test_a_row_without_what_each_has_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"gap{suffix}"
+    at = scores().schema.get_field_index("track_id")
+    nothing = pa.nulls(scores().num_rows, pa.int32())
+    tables.write_table(path, scores().set_column(at, "track_id", nothing))
+    with pytest.raises(StorageError, match="track_id is missing"):
+        read_table(path, "scores")
+
+
 def test_what_ffpipe_did_not_write_is_refused_with_its_name(tmp_path: Path) -> None:
     foreign = {
         "a.csv": "x,y\n1,2\n",
@@ -94,6 +105,12 @@ def test_what_ffpipe_did_not_write_is_refused_with_its_name(tmp_path: Path) -> N
     (tmp_path / "h.json").write_text(text.replace('"score": 0.5', '"score": true', 1))
     with pytest.raises(StorageError, match="h.json"):
         read_table(tmp_path / "h.json", "report")
+    (tmp_path / "i.json").write_text(text.replace('"bytes": ', f'"bytes": {2**70}', 1))
+    with pytest.raises(StorageError, match="i.json"):
+        read_table(tmp_path / "i.json", "report")
+    os.mkfifo(tmp_path / "j.csv")
+    with pytest.raises(StorageError, match="not a regular file"):
+        read_table(tmp_path / "j.csv", "report")
     with pytest.raises(UsageError, match="unknown suffix"):
         read_table(tmp_path / "h.html", "report")
     with pytest.raises(StorageError, match="cannot be read"):

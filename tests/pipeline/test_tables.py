@@ -129,7 +129,9 @@ def test_report_tables_stand_beside_each_other(tmp_path):
 def test_a_page_has_parquet_beside_it_and_its_provenance_in_it(tmp_path):
     empty = {name: SCHEMAS[name].empty_table() for name in ("tracks", "scores")}
     files = tables.write_report(tmp_path / "r.html", {"report": report_of(), **empty})
-    assert sorted(file.name for file in files) == ["r.html", "r.scores.parquet", "r.tracks.parquet"]
+    assert sorted(file.name for file in files) == ["r.html", "r.html.scores.parquet", "r.html.tracks.parquet"]
+    others = tables.output_files(tmp_path / "r.parquet", ["tracks", "scores"])
+    assert not set(files) & set(others), "a page beside a report of the same name spoils none of its tables"
     assert tables.read_provenance(tmp_path / "r.html") == PROVENANCE
     assert set(files) <= set(tables.output_files(tmp_path / "r.html", ["tracks", "scores"]))
     with pytest.raises(UsageError, match=r"only a report is written as \.html"):

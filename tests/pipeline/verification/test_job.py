@@ -310,6 +310,18 @@ def test_what_cannot_be_verified_is_refused(place: Path, scored: ScoreResult, tm
     scored.report.to_pandas().to_parquet(tmp_path / "saved.parquet")
     with pytest.raises(UsageError, match="cannot be verified"):
         check(place, tmp_path / "saved.parquet")
+    for content in ([1], {"report": 5}):
+        origin = {**tables.provenance_of(scored.report), "content": content}
+        strange = tmp_path / "strange.json"
+        tables.write_table(strange, tables.with_provenance(scored.report, origin))
+        if isinstance(content, list):
+            with pytest.raises(UsageError, match="lacks hashes of its rows"):
+                check(place, strange)
+        else:
+            os.mkfifo(tables.companion(strange, "tracks"))
+            tables.companion(strange, "scores").mkdir()
+            problems = check(place, strange, hashes_only=True).problems
+            assert sum("not a regular file" in problem for problem in problems) == 2
     with pytest.raises(UsageError, match="fits no input"):
         check(place, place / "report.parquet", only=("nowhere/*",))
     assert cli.run(["verify", str(bare), "--workspace", str(tmp_path)]) == 2
