@@ -11,6 +11,8 @@ from io import FileIO
 from pathlib import Path
 
 _HASH_BLOCK = 1 << 20  # bytes read at a time while hashing
+#: Bytes of a file that is read whole: a table of millions of rows as text, and no file made to fill the memory.
+MAX_READ = 4 << 30
 
 
 def sha256_file(path: Path | str) -> str:
@@ -23,8 +25,13 @@ def sha256_file(path: Path | str) -> str:
 
 
 def read_file(path: Path | str) -> bytes:
-    """A regular file's content. Raises OSError, also for anything else, which is not waited for."""
+    """A regular file's content of at most MAX_READ bytes.
+
+    Raises OSError, also for a larger file, and for anything that is no regular file, which is not waited for.
+    """
     with _open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > MAX_READ:
+            raise OSError(errno.EFBIG, f"has more than {MAX_READ} bytes", os.fspath(path))
         return file.readall()
 
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from ffpipe.manifests.content import sequence_hash, sha256_file
+from ffpipe.manifests.content import MAX_READ, read_file, sequence_hash, sha256_file
 
 
 def test_a_file_s_hash_is_that_of_its_bytes(tmp_path):
@@ -23,6 +23,14 @@ def test_what_is_no_regular_file_is_refused_and_never_waited_for(tmp_path):
             sha256_file(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         sha256_file(tmp_path / "absent")
+
+
+def test_a_file_made_to_fill_the_memory_is_not_read(tmp_path):
+    (tmp_path / "x").write_bytes(b"content")
+    assert read_file(tmp_path / "x") == b"content"
+    os.truncate(tmp_path / "x", MAX_READ + 1)
+    with pytest.raises(OSError, match=f"more than {MAX_READ} bytes"):
+        read_file(tmp_path / "x")
 
 
 def test_the_sequence_hash_is_what_is_documented():
