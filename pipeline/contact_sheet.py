@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,8 @@ def _fitted(text: str, width: int) -> str:
     """The text, or its end behind an ellipsis: of a path the end says most."""
     if _font().getlength(text) <= width:
         return text
-    start = next(i for i in range(len(text) + 1) if _font().getlength(f"…{text[i:]}") <= width)
+    font = _font()
+    start = bisect_left(range(len(text)), True, key=lambda i: font.getlength(f"…{text[i:]}") <= width)
     return f"…{text[start:]}"
 
 

@@ -56,13 +56,19 @@ def ask(address: str, token: str | None = None) -> Access:
     return Access.GRANTED
 
 
+def named_head(address: str) -> str | None:
+    """The `host:port` of the head that --address names, itself or by RAY_ADDRESS; None where Ray has to find it."""
+    target = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    return target if "://" not in target and target.rpartition(":")[2].isdecimal() else None
+
+
 def require_admission(address: str) -> None:
     """Raise UsageError where the cluster's head refuses what this process brings; Ray itself tries for 20 seconds.
 
     A head that does not answer is left to Ray. `address` is as given with --address.
     """
-    target = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
-    if target and "://" not in target and ask(target, _own_token(address)) is Access.REFUSED:
+    head = named_head(address)
+    if head and ask(head, _own_token(address)) is Access.REFUSED:
         raise refusal(address)
 
 

@@ -104,6 +104,10 @@ _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR
 
 def _join(address: str) -> str | None:
     """Returns a warning where the cluster asks for no token."""
+    head = ray_access.named_head(address)
+    if head and not answers(head):
+        # Ray would try for minutes.
+        raise UsageError(f"--address {address}: no Ray cluster there: nothing listens at {head}")
     ray_access.require_admission(address)
     try:
         ray.init(address=address, **_QUIET)

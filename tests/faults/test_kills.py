@@ -59,7 +59,7 @@ def test_a_killed_driver_leaves_no_process_and_loses_nothing(
     ("engine", "number"),
     [
         ("local", signal.SIGKILL),
-        pytest.param("ray", signal.SIGKILL, marks=pytest.mark.ray),
+        pytest.param("ray", signal.SIGKILL, marks=[pytest.mark.ray, pytest.mark.slow]),
         pytest.param("local", signal.SIGSTOP, marks=pytest.mark.slow),
         pytest.param("ray", signal.SIGSTOP, marks=[pytest.mark.ray, pytest.mark.slow]),
     ],

@@ -67,7 +67,8 @@ class Running:
     """An extraction on a cluster."""
 
     def __init__(self, host: RayHost, tree: Path, home: Path) -> None:
-        self.home = home
+        self._commits = home / "datasets/set/media/_commits"
+        self._before = self._count()
         self._process = subprocess.Popen(
             [sys.executable, "-c", IMPATIENT, *arguments(tree, home), "--address", host.address],
             stdout=subprocess.PIPE,
@@ -76,17 +77,23 @@ class Running:
             env=host.environment,
         )
 
+    def _count(self) -> int:
+        return len(list(self._commits.glob("*.json")))
+
     def until(self, commits: int) -> None:
-        """Wait until so many chunks are committed."""
-        folder = self.home / "datasets/set/media/_commits"
+        """Wait until this run has committed so many chunks."""
         assert wait_until(
-            lambda: len(list(folder.glob("*.json"))) >= commits or self._process.poll() is not None, WAIT
+            lambda: self._count() >= self._before + commits or self._process.poll() is not None, WAIT
         )
         assert self._process.poll() is None, self._process.communicate()
 
     def end(self) -> tuple[int, str, str]:
         """Exit code, standard output and what was said."""
-        out, said = self._process.communicate(timeout=WAIT)
+        try:
+            out, said = self._process.communicate(timeout=WAIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise AssertionError(f"it does not end: {self._process.communicate()[1]}") from None
         return self._process.returncode, out, said
 
 
@@ -160,7 +167,7 @@ def test_a_cluster_without_a_core_or_without_a_head_ends_the_job_in_words(
         assert "the Ray cluster has had fewer cores than the job needs (0 of 1) for" in said
         host.order("add two")
         running = Running(host, tree, tmp_path)
-        running.until(2)
+        running.until(1)
         host.order("kill-head")
         code, _, said = running.end()
         assert code == 74, said

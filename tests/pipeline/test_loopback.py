@@ -20,6 +20,7 @@ def test_where_it_is_up_nothing_is_said() -> None:
 
 def test_where_it_is_down_ray_is_refused_and_auto_stays_local(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loopback, "usable", lambda: False)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     with pytest.raises(UsageError, match=r"--engine ray: .*ip link set lo up.*--engine local"):
         create_engine("ray", "local", 1, 100)
     with create_engine("auto", "local", 1, RAY_FROM_INPUTS) as engine:

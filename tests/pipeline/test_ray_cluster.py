@@ -68,8 +68,20 @@ def test_a_cluster_that_cannot_be_joined_is_one_line(
 ) -> None:
     monkeypatch.setenv(ray_access.MODE, "disabled")
     monkeypatch.setattr(ray_cluster.ray, "init", _fail(error))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(UsageError, match=words):
+        connect("auto", 2)
+
+
+def test_nobody_at_the_address_is_told_at_once(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match=r"--address 127.0.0.1:1: .*nothing listens at 127.0.0.1:1"):
         connect("127.0.0.1:1", 2)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(UsageError, match=r"--address auto: .*nothing listens at 127.0.0.1:1"):
+        connect("auto", 2)
+    assert given == {}, "Ray was not asked"
 
 
 def test_a_head_answers_where_something_listens() -> None:
