@@ -127,7 +127,9 @@ def test_a_page_is_written_by_score_itself(home: Path, scored: Path) -> None:
     out = home / "report.html"
     assert score(home, "--out", str(out)) == 0
     assert set(in_page(out)) == expected(home)
-    assert [pq.read_table(home / f"{name}.scores.parquet").num_rows for name in ("report", "scored")] == [
+    assert [
+        pq.read_table(home / f"{name}.scores.parquet").num_rows for name in ("report.html", "scored")
+    ] == [
         4,
         4,
     ], "one content is decoded once, whatever its names"
