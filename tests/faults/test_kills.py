@@ -84,7 +84,10 @@ def test_a_killed_worker_costs_nothing_and_a_stopped_one_a_minute(
 
 @pytest.mark.parametrize(
     ("engine", "number"),
-    [("local", signal.SIGINT), pytest.param("ray", signal.SIGTERM, marks=pytest.mark.ray)],
+    [
+        ("local", signal.SIGINT),
+        pytest.param("ray", signal.SIGTERM, marks=[pytest.mark.ray, pytest.mark.slow]),
+    ],
 )
 def test_an_interrupt_ends_with_130_and_a_line_on_how_to_resume(
     tree: Path, tmp_path: Path, engine: str, number: int, uninterrupted: dict[str, pd.DataFrame]

@@ -352,6 +352,7 @@ def test_a_limit_takes_the_first_inputs(videos: Path, weights: Path, tmp_path: P
     assert list(report(run(videos, tmp_path, weights, limit=2)).index) == ["noise.mp4", "one copy.mp4"]
 
 
+@pytest.mark.slow  # test_kills kills extract by default, test_whole_jobs score at twenty points
 def test_a_killed_driver_goes_on_and_ends_with_the_same_tables(weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "videos"
     for seed in range(4):
