@@ -30,7 +30,10 @@ def ray_cluster() -> Iterator[None]:
     ray = pytest.importorskip("ray")
     from ffpipe.pipeline.ray_cluster import connect
 
-    connect("local", 2)
+    # Its workers import test files, and these import each other: they are told where, as pytest is.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        connect("local", 2)
     yield
     ray.shutdown()
 
