@@ -10,18 +10,14 @@ from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
 
-_HASH_BLOCK = 1 << 20  # bytes read at a time while hashing
 #: Bytes of a file that is read whole: a table of millions of rows as text, and no file made to fill the memory.
 MAX_READ = 4 << 30
 
 
 def sha256_file(path: Path | str) -> str:
     """SHA-256 of a regular file's content, hex. Raises OSError, also where the file has become anything else."""
-    digest = hashlib.sha256()
-    with _open_regular(path) as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_file(path: Path | str) -> bytes:
@@ -29,14 +25,17 @@ def read_file(path: Path | str) -> bytes:
 
     Raises OSError, also for a larger file, and for anything that is no regular file, which is not waited for.
     """
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > MAX_READ:
             raise OSError(errno.EFBIG, f"has more than {MAX_READ} bytes", os.fspath(path))
         return file.readall()
 
 
-def _open_regular(path: Path | str) -> FileIO:
-    """A pipe would keep its reader waiting, and a device might never end: neither is opened, or not for long."""
+def open_regular(path: Path | str) -> FileIO:
+    """A regular file, open for reading; raises OSError for anything else.
+
+    A pipe would keep its reader waiting, and a device might never end: neither is opened, or not for long.
+    """
     _check_regular(os.stat(path), path)  # noqa: PTH116 - also takes undecodable names as str
     file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
     try:

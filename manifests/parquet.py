@@ -8,18 +8,17 @@ page checksums verified; what pandas noted in it is dropped, since that too name
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import ExitStack, contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ffpipe.manifests.content import file_facts
+from ffpipe.manifests.content import file_facts, open_regular
 from ffpipe.manifests.errors import IntegrityError
 from ffpipe.manifests.parquet_footer import MAX_FOOTER, Footer, ParquetFault, read_footer
 from ffpipe.manifests.parquet_pages import group_bytes
@@ -30,6 +29,7 @@ _MAGIC, _TAIL = 4, 8
 _REMEMBERED = 4096
 #: Nanoseconds in which a file may be written twice and bear one time: so young, it is checked each time.
 _YOUNG = 2_000_000_000
+_PASSED: set[tuple[int, ...]] = set()
 _PANDAS_KEY = b"pandas"
 
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
@@ -42,10 +42,14 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     Raises:
         IntegrityError: the file is refused (see the module), or cannot be read.
     """
-    check_parquet(path)
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True, arrow_extensions_enabled=False) as file:
-            yield file
+        with (
+            _passed(path) as file,
+            # The file that was checked, whatever bears its name by now.
+            pa.OSFile(f"/dev/fd/{file.fileno()}") as source,
+            pq.ParquetFile(source, page_checksum_verification=True, arrow_extensions_enabled=False) as table,
+        ):
+            yield table
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise IntegrityError(f"{path}: cannot be read: {error}") from error
 
@@ -87,26 +91,37 @@ def check_parquet(path: Path) -> None:
     Raises:
         IntegrityError: the file is refused (see the module), or cannot be read.
     """
-    try:
-        facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode):
-            raise IntegrityError(f"{path}: not a regular file")
-        young = time.time_ns() - facts.st_ctime_ns < _YOUNG
-        check = _checked.__wrapped__ if young else _checked
-        check(path, *file_facts(facts))
-    except ParquetFault as fault:
-        raise IntegrityError(f"{path}: {fault}") from fault
-    except OSError as error:
-        raise IntegrityError(f"{path}: cannot be read: {error.strerror}") from error
+    with _passed(path):
+        pass
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _checked(path: Path, *_identity: int) -> None:
-    with path.open("rb") as file:
-        descriptor = file.fileno()
-        footer = _footer(descriptor, os.fstat(descriptor).st_size)
-        for _, pieces in footer.groups:
-            group_bytes(descriptor, pieces)
+@contextmanager
+def _passed(path: Path) -> Iterator[FileIO]:
+    """The file, open, after its check. Raises IntegrityError as `check_parquet`."""
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(open_regular(path))
+            _check(file)
+        except ParquetFault as fault:
+            raise IntegrityError(f"{path}: {fault}") from fault
+        except OSError as error:
+            raise IntegrityError(f"{path}: cannot be read: {error.strerror}") from error
+        yield file
+
+
+def _check(file: FileIO) -> None:
+    facts = os.fstat(file.fileno())
+    identity = file_facts(facts)
+    young = time.time_ns() - facts.st_ctime_ns < _YOUNG
+    if not young and identity in _PASSED:
+        return
+    footer = _footer(file.fileno(), facts.st_size)
+    for _, pieces in footer.groups:
+        group_bytes(file.fileno(), pieces)
+    if not young:
+        if len(_PASSED) >= _REMEMBERED:
+            _PASSED.clear()
+        _PASSED.add(identity)
 
 
 def _footer(descriptor: int, size: int) -> Footer:

@@ -7,7 +7,6 @@ parts of its companions. First commit wins, the loser deletes its parts. Whateve
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,11 +20,12 @@ import pyarrow.parquet as pq
 from ffpipe.manifests.commits import Commit, Part, read_commit
 from ffpipe.manifests.content import sha256_file
 from ffpipe.manifests.durable import clear_temporaries, sync_folder, write_atomic, write_synced, writing
-from ffpipe.manifests.errors import IntegrityError, LockedError, StorageError
+from ffpipe.manifests.errors import IntegrityError, StorageError
 from ffpipe.manifests.parquet import read_batches
+from ffpipe.manifests.run_lock import RunLock
 from ffpipe.manifests.schemas import SCHEMAS, check_file, completed
 
-__all__ = ["RunLock", "ShardGroup", "chunk_id", "write_atomic"]
+__all__ = ["ShardGroup", "chunk_id", "write_atomic"]
 
 #: Rows that are read together, and the bytes they should not exceed: whole pictures are far larger than face crops.
 _ROW_GROUP, _ROW_GROUP_BYTES = 256, 128 << 20
@@ -254,34 +254,3 @@ def _batches_of(path: Path, table: str, columns: Sequence[str] | None, rows: int
     for batch in read_batches(path, columns, rows):
         whole = completed(batch, table)
         yield whole if columns is None else whole.select(list(columns))
-
-
-class RunLock:
-    """An exclusive lock on a folder, held by one driver; gone with the process, however it ends.
-
-    The descriptor is close-on-exec, so that no child keeps the lock alive.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor: int | None = None
-
-    def __enter__(self) -> RunLock:
-        try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise StorageError(f"cannot write to {self.path.parent}: {error.strerror or error}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            raise LockedError(
-                f"another run is writing to {self.path.parent}; wait for it or stop it"
-            ) from None
-        self._descriptor = descriptor
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None

@@ -215,16 +215,16 @@ def score(
     if not weights.thresholds.usable:
         say(f"verdicts stay inconclusive with these weights: {weights.thresholds.reason}")
     del weights
-    with job.shards.lock():
+    with tables.sole_writer(out), job.shards.lock():
         forget_failed(job.shards, config, say)
         items = _items(found, job.shards, workspace, config, say)
         say(choices_line(config, None, kind))
         drive(job, items, config, say, advance)
         result = gather(job, found, items, finish_job(job.shards))
-    say(_kept_line(config, job.shards))
-    if out is not None:
-        result = replace(result, files=tables.write_report(out, result.tables))
-        say(f"report: {out}; beside it {', '.join(file.name for file in result.files[1:])}")
+        say(_kept_line(config, job.shards))
+        if out is not None:
+            result = replace(result, files=tables.write_report(out, result.tables))
+            say(f"report: {out}; beside it {', '.join(file.name for file in result.files[1:])}")
     log.note(workspace, "score", result.provenance, result.files, job.shards)
     return result
 

@@ -17,7 +17,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from ffpipe.manifests.content import read_file
 from ffpipe.manifests.durable import clear_temporaries, write_together, writing
 from ffpipe.manifests.errors import StorageError, UsageError
 from ffpipe.manifests.parquet import read_schema
+from ffpipe.manifests.run_lock import RunLock
 
 PROVENANCE_KEY = b"ffpipe.provenance"
 
@@ -50,6 +52,16 @@ def check_output(path: Path) -> None:
         raise UsageError(f"--out {path}: is a folder; give a file name in it")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--out {path}: the folder {path.absolute().parent} does not exist")
+
+
+@contextmanager
+def sole_writer(path: Path | None) -> Iterator[None]:
+    """While this lasts, another run that would write the same report is refused with LockedError."""
+    if path is None:
+        yield
+        return
+    with RunLock(path.parent.resolve() / f".{path.name}.lock", of=path):
+        yield
 
 
 def companion(path: Path, table: str) -> Path:

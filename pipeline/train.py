@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ffpipe.manifests.errors import ConfigMismatch, IntegrityError, UsageError
-from ffpipe.manifests.shards import RunLock
+from ffpipe.manifests.run_lock import RunLock
 from ffpipe.models import checkpoint
 from ffpipe.models.errors import CheckpointError
 from ffpipe.pipeline import environment, log, provenance

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
+from processes import wait_until
 
 from ffpipe.manifests.shards import ShardGroup
 
@@ -26,23 +30,33 @@ class WholeJob:
     """Glob below `home` of what each finished chunk or file leaves."""
 
     def arguments(self, source: Path, home: Path, engine: str = "local", workers: int = 2) -> list[str]:
-        given = [
-            self.name,
-            str(source),
-            "--workspace",
-            str(home / "ws"),
-            "--engine",
-            engine,
-            "--workers",
-            str(workers),
-        ]
-        return [*given, *self.more(home)]
+        given = [self.name, str(source), "--workspace", str(home / "ws")]
+        return [*given, "--engine", engine, "--workers", str(workers), *self.more(home)]
 
-    def command(self, source: Path, home: Path, engine: str = "local", workers: int = 2) -> list[str]:
-        return [sys.executable, "-m", "ffpipe", *self.arguments(source, home, engine, workers)]
+    def command(self, source: Path, home: Path, engine: str = "local") -> list[str]:
+        return [sys.executable, "-m", "ffpipe", *self.arguments(source, home, engine)]
 
     def progress(self, home: Path) -> int:
         return len(list(home.glob(self.done)))
+
+    def underway(
+        self, source: Path, home: Path, engine: str = "local", commits: int = 1, **settings: Any
+    ) -> subprocess.Popen[str]:
+        """A driver that has committed so many chunks or files, and has not ended; its standard error is a pipe."""
+        driver = subprocess.Popen(
+            self.command(source, home, engine), stderr=subprocess.PIPE, text=True, **settings
+        )
+        assert wait_until(lambda: self.progress(home) >= commits or driver.poll() is not None)
+        assert driver.poll() is None, driver.communicate()
+        return driver
+
+    def finish(self, source: Path, home: Path, engine: str = "local") -> dict[str, pd.DataFrame]:
+        """The outcome of the job, or of the rest of it: what was committed is not done again."""
+        done = self.progress(home)
+        ended = subprocess.run(self.command(source, home, engine), capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        assert not done or re.search(r"[1-9]\d* (done before|copies are there)", ended.stderr), ended.stderr
+        return self.outcome(home)
 
 
 def _sorted(frame: pd.DataFrame, table: str) -> pd.DataFrame:
@@ -85,16 +99,8 @@ def extract_job() -> WholeJob:
 
 def score_job(weights: Path) -> WholeJob:
     def more(home: Path) -> list[str]:
-        return [
-            "--frames",
-            "8",
-            "--weights",
-            str(weights),
-            "--keep-faces",
-            "all",
-            "--out",
-            str(home / "r.parquet"),
-        ]
+        kept = ["--keep-faces", "all", "--out", str(home / "r.parquet")]
+        return ["--frames", "8", "--weights", str(weights), *kept]
 
     return WholeJob("score", more, _scored, "ws/scores/*/report/_commits/*.json")
 

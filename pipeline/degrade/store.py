@@ -19,7 +19,8 @@ from typing import Any
 from ffpipe.manifests.durable import clear_temporaries
 from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.records import Entry
-from ffpipe.manifests.shards import RunLock, write_atomic
+from ffpipe.manifests.run_lock import RunLock
+from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline.degrade.plan import Tree, sources
 
 #: Hidden folder of the records; readers of a tree pass it over.

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ffpipe.manifests.shards import RunLock
+from ffpipe.manifests.run_lock import RunLock
 from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.config import ReproduceConfig
 from ffpipe.pipeline.output import Say

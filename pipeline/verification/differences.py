@@ -6,13 +6,14 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from ffpipe.manifests.inputs import display_path
+from ffpipe.manifests.schemas import ADDED
 
 #: Largest difference of times in seconds, and of a detector's box in pixels, that other processors explain.
 _SECONDS, _PIXELS = 1e-6, 0.01
@@ -50,11 +51,19 @@ def _text(value: Any) -> str:
     return "none" if value is None else display_path(str(value))
 
 
-def compare_report(then: Row, now: Row, tolerance: float) -> list[Difference]:
-    """The differences of a report row from the one that the same input has now, whatever it is called now."""
+def added_later(name: str, table: pa.Table) -> frozenset[str]:
+    """The columns that a table got after this one was written, which holds nothing but nulls in them."""
+    return frozenset(each for each in ADDED.get(name, ()) if table.column(each).null_count == table.num_rows)
+
+
+def compare_report(then: Row, now: Row, tolerance: float, apart: Collection[str] = ()) -> list[Difference]:
+    """The differences of a report row from the one that the same input has now, whatever it is called now.
+
+    The columns `apart` are not compared.
+    """
     name = display_path(os.fsdecode(then["path_bytes"]))
     expected = {**now, "path": name, "path_bytes": then["path_bytes"]}
-    return list(_compare("report", then, expected, tolerance))
+    return list(_compare("report", then, expected, tolerance, apart))
 
 
 def compare_tables(
@@ -65,10 +74,11 @@ def compare_tables(
     for table, keys in _KEYS.items():
         if table not in then:
             continue
+        apart = added_later(table, then[table])
         before, after = (_by_medium(tables[table], keys) for tables in (then, now))
         for medium in {**before, **after}:
             pairs = before.get(medium, {}), after.get(medium, {})
-            found[medium] += _compare_rows(table, keys, *pairs, tolerance)
+            found[medium] += _compare_rows(table, keys, *pairs, tolerance, apart)
     return found
 
 
@@ -85,6 +95,7 @@ def _compare_rows(
     then: Mapping[tuple[Any, ...], list[Row]],
     now: Mapping[tuple[Any, ...], list[Row]],
     tolerance: float,
+    apart: Collection[str],
 ) -> Iterator[Difference]:
     for key in sorted({*then, *now}):
         name = ", ".join(f"{column} {value}" for column, value in zip(keys, key, strict=True))
@@ -93,14 +104,14 @@ def _compare_rows(
             yield Difference(table, "rows", len(before), len(after), name)
             continue
         for old, new in zip(before, after, strict=True):
-            yield from _compare(table, old, new, tolerance, name)
+            yield from _compare(table, old, new, tolerance, apart, name)
 
 
-def _compare(table: str, then: Row, now: Row, tolerance: float, name: str = "") -> Iterator[Difference]:
+def _compare(
+    table: str, then: Row, now: Row, tolerance: float, apart: Collection[str], name: str = ""
+) -> Iterator[Difference]:
     for column, value in then.items():
-        # Older reports lack what was added to a table later.
-        added = value is None and column in ("box", "crop_box", "sampled_frames", "sampled_seconds")
-        if not added and not _equal(column, value, now[column], tolerance):
+        if column not in apart and not _equal(column, value, now[column], tolerance):
             yield Difference(table, column, value, now[column], name)
 
 

@@ -19,7 +19,7 @@ from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.arithmetic_choice import device_name
 from ffpipe.pipeline.config import VerifyConfig
 from ffpipe.pipeline.output import Advance, Say
-from ffpipe.pipeline.verification.differences import Difference, compare_report, compare_tables
+from ffpipe.pipeline.verification.differences import Difference, added_later, compare_report, compare_tables
 from ffpipe.pipeline.verification.inputs import Input, chosen, find_inputs
 from ffpipe.pipeline.verification.recorded import Recorded, read_recorded
 from ffpipe.pipeline.verification.rescoring import Again, again, rescore
@@ -122,11 +122,12 @@ def _verified(
     now = rescore(comparable, how, scratch, say, advance)
     rows = {row["path_bytes"]: row for row in now.report.to_pylist()}
     beside = compare_tables(recorded.tables, now.tables, how.tolerance)
+    apart = added_later("report", recorded.tables["report"])
     verified = []
     for each, differences in zip(inputs, found, strict=True):
         if not differences:
             row = rows[os.fsencode(each.scored_as)]
-            differences += compare_report(each.row, row, how.tolerance)
+            differences += compare_report(each.row, row, how.tolerance, apart)
             differences += beside.get(row["media_id"], [])
             verified.append(Verified(each.name, differences, True))
         else:

@@ -113,7 +113,7 @@ def _compare_with_log(found: Recorded, workspace: Workspace) -> None:
         return
     checked = chain.check(place)
     if not checked.whole:
-        found.notes.append(f"{place} is not whole itself; `ffpipe log --check` says where")
+        found.problems.append(f"{place} is not whole itself; `ffpipe log --check` says where")
     for file in _files(found.path):
         written = log.written_as(checked.entries, file, found.origin["id"])
         if not written:

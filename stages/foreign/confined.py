@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
-import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
 from torch import Tensor
 
+from ffpipe.manifests.content import open_regular
 from ffpipe.manifests.errors import IntegrityError, StorageError, UsageError, WeightsError
 from ffpipe.manifests.inputs import display_path
 from ffpipe.models import tensors
@@ -29,7 +31,6 @@ _CHILD = "ffpipe.stages.foreign.child"
 _SECONDS, _BYTES_PER_SECOND = 60.0, 20 << 20
 #: Seconds that the libraries may take to start, and what a second of work may take, on a crowded machine.
 _START_SECONDS, _CROWD = 120.0, 4
-_BLOCK = 1 << 20
 _WANTED = "give a checkpoint (.pth, .pt, .bin, .ckpt, .safetensors)"
 
 
@@ -65,33 +66,24 @@ def convert_confined(path: Path, seconds: float = _SECONDS) -> tuple[Source, Tak
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file, once it is known to be a regular one: opening a pipe does not wait for its other end."""
+def _opened(path: Path) -> Iterator[FileIO]:
+    """The file, once it is known to be a regular one."""
     name = display_path(path)
     try:
-        file = open(path, "rb", opener=_without_waiting)  # noqa: PTH123, SIM115 - Path.open takes no opener
+        file = open_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{name}: no such file") from None
-    except IsADirectoryError:
-        raise UsageError(f"{name} is no regular file; {_WANTED}") from None
     except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise UsageError(f"{name} is no regular file; {_WANTED}") from None
         raise StorageError(f"{name} cannot be read: {error.strerror}") from None
     with file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise UsageError(f"{name} is no regular file; {_WANTED}")
         yield file
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _sha256(file: IO[bytes]) -> str:
-    digest = hashlib.sha256()
+def _sha256(file: FileIO) -> str:
     file.seek(0)
-    while block := file.read(_BLOCK):
-        digest.update(block)
-    return digest.hexdigest()
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _taken(source: Source, seconds: float, given: int, scratch: int) -> Taken:

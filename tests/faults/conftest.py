@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from media import make_face_clip
 from small_weights import LOW_BARS, make_weights
 from tiny_jobs import learn
 from training_faces import Tiny, write_dataset
+from whole_jobs import extract_job
 
 from ffpipe.manifests.records import Label, Split
 from ffpipe.models import registry
@@ -25,6 +27,23 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of two faces, 0.3 s."""
     place = tmp_path_factory.mktemp("other") / "other.mp4"
     return make_face_clip(place, seconds=0.3, seed=2, faces=2, size=(480, 240)).path
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight clips of one face, 1.2 s, in two folders."""
+    root = tmp_path_factory.mktemp("source") / "set"
+    for number in range(8):
+        make_face_clip(root / ("real", "fake")[number % 2] / f"{number}.mp4", seconds=1.2, seed=number)
+    return root
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+    """What extract makes of `source`, eight faces of each clip."""
+    whole = extract_job().finish(source, tmp_path_factory.mktemp("whole"))
+    assert (len(whole["media"]), len(whole["faces"])) == (8, 64)
+    return whole
 
 
 @pytest.fixture(scope="session")

@@ -12,15 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from media import make_face_clip
 from processes import children_of, cmdline, wait_until
 from ray_host import RayHost
-
-from ffpipe.manifests.shards import ShardGroup
+from whole_jobs import assert_same, extract_job
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
-CLIPS = 8
+JOB = extract_job()
 WAIT = 240
 #: The command, with less patience for a cluster without a core, and looks that do not let the job end before them.
 IMPATIENT = (
@@ -30,60 +28,25 @@ IMPATIENT = (
 )
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("set") / "set"
-    for number in range(CLIPS):
-        make_face_clip(root / ("real", "fake")[number % 2] / f"{number}.mp4", seconds=1.2, seed=number)
-    return root
-
-
-def arguments(tree: Path, home: Path) -> list[str]:
-    return ["extract", str(tree), "--workspace", str(home), "--frames", "12"]
-
-
-def tables(home: Path) -> list[pd.DataFrame]:
-    group = ShardGroup(home / "datasets" / "set", "media", ["faces"])
-    keys = {"media": "path", "faces": "face_id"}
-    return [group.read(t).to_pandas().sort_values(k).reset_index(drop=True) for t, k in keys.items()]
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> list[pd.DataFrame]:
-    home = tmp_path_factory.mktemp("whole")
-    command = [sys.executable, "-m", "ffpipe", *arguments(tree, home), "--engine", "local"]
-    subprocess.run(command, check=True, capture_output=True)
-    whole = tables(home)
-    assert (len(whole[0]), len(whole[1])) == (CLIPS, CLIPS * 12)
-    return whole
-
-
-def assert_equal(home: Path, wanted: list[pd.DataFrame]) -> None:
-    for found, expected in zip(tables(home), wanted, strict=True):
-        pd.testing.assert_frame_equal(found, expected)
-
-
 class Running:
     """An extraction on a cluster."""
 
-    def __init__(self, host: RayHost, tree: Path, home: Path) -> None:
-        self._commits = home / "datasets/set/media/_commits"
-        self._before = self._count()
+    def __init__(self, host: RayHost, source: Path, home: Path) -> None:
+        self._home = home
+        self._before = JOB.progress(home)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", IMPATIENT, *arguments(tree, home), "--address", host.address],
+            [sys.executable, "-c", IMPATIENT, *JOB.arguments(source, home, "ray"), "--address", host.address],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=host.environment,
         )
 
-    def _count(self) -> int:
-        return len(list(self._commits.glob("*.json")))
-
     def until(self, commits: int) -> None:
         """Wait until this run has committed so many chunks."""
         assert wait_until(
-            lambda: self._count() >= self._before + commits or self._process.poll() is not None, WAIT
+            lambda: JOB.progress(self._home) >= self._before + commits or self._process.poll() is not None,
+            WAIT,
         )
         assert self._process.poll() is None, self._process.communicate()
 
@@ -97,12 +60,6 @@ class Running:
         return self._process.returncode, out, said
 
 
-def resume(tree: Path, home: Path) -> None:
-    command = [sys.executable, "-m", "ffpipe", *arguments(tree, home), "--engine", "local"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "done before" in done.stderr
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayHost]:
     """A first node with a core, and two more nodes."""
@@ -113,9 +70,9 @@ def cluster() -> Iterator[RayHost]:
 
 
 def test_a_node_leaves_and_another_joins_and_is_used(
-    cluster: RayHost, tree: Path, tmp_path: Path, uninterrupted: list[pd.DataFrame]
+    cluster: RayHost, source: Path, tmp_path: Path, uninterrupted: dict[str, pd.DataFrame]
 ) -> None:
-    running = Running(cluster, tree, tmp_path)
+    running = Running(cluster, source, tmp_path)
     running.until(1)
     cluster.order("kill one")
     raylet = int(cluster.order("add three"))
@@ -125,62 +82,60 @@ def test_a_node_leaves_and_another_joins_and_is_used(
     code, out, said = running.end()
     assert code == 0, said
     assert out == "", "what befell Ray's processes is no data"
-    assert_equal(tmp_path, uninterrupted)
+    assert_same(JOB.outcome(tmp_path), uninterrupted)
 
 
 def test_all_nodes_but_the_first_leave(
-    cluster: RayHost, tree: Path, tmp_path: Path, uninterrupted: list[pd.DataFrame]
+    cluster: RayHost, source: Path, tmp_path: Path, uninterrupted: dict[str, pd.DataFrame]
 ) -> None:
-    running = Running(cluster, tree, tmp_path)
+    running = Running(cluster, source, tmp_path)
     running.until(1)
     cluster.order("kill two")
     cluster.order("kill three")
     code, _, said = running.end()
     assert code == 0, said
-    assert_equal(tmp_path, uninterrupted)
+    assert_same(JOB.outcome(tmp_path), uninterrupted)
 
 
 def test_the_loss_of_the_drivers_own_raylet_is_told_and_a_resume_is_exact(
-    cluster: RayHost, tree: Path, tmp_path: Path, uninterrupted: list[pd.DataFrame]
+    cluster: RayHost, source: Path, tmp_path: Path, uninterrupted: dict[str, pd.DataFrame]
 ) -> None:
-    running = Running(cluster, tree, tmp_path)
+    running = Running(cluster, source, tmp_path)
     running.until(1)
     cluster.order("kill-raylet")
     code, out, said = running.end()
     assert (code, out) == (74, ""), said
     assert "error: Ray's process for this machine (raylet) ended; what is committed stays" in said
     assert "Traceback" not in said
-    resume(tree, tmp_path)
-    assert_equal(tmp_path, uninterrupted)
+    assert_same(JOB.finish(source, tmp_path), uninterrupted)
 
 
 def test_a_cluster_without_a_core_or_without_a_head_ends_the_job_in_words(
-    tree: Path, tmp_path: Path, uninterrupted: list[pd.DataFrame]
+    source: Path, tmp_path: Path, uninterrupted: dict[str, pd.DataFrame]
 ) -> None:
     with RayHost(cores=0) as host:
         host.order("add one")
-        running = Running(host, tree, tmp_path)
+        running = Running(host, source, tmp_path)
         running.until(1)
         host.order("kill one")
         code, _, said = running.end()
         assert code == 74, said
         assert "the Ray cluster has had fewer cores than the job needs (0 of 1) for" in said
         host.order("add two")
-        running = Running(host, tree, tmp_path)
+        running = Running(host, source, tmp_path)
         running.until(1)
         host.order("kill-head")
         code, _, said = running.end()
         assert code == 74, said
         assert "does not answer; what is committed stays" in said
-    resume(tree, tmp_path)
-    assert_equal(tmp_path, uninterrupted)
+    assert_same(JOB.finish(source, tmp_path), uninterrupted)
 
 
 def test_a_cluster_that_asks_for_no_token_is_used_with_a_warning(
-    tree: Path, tmp_path: Path, uninterrupted: list[pd.DataFrame]
+    source: Path, tmp_path: Path, uninterrupted: dict[str, pd.DataFrame]
 ) -> None:
     with RayHost(cores=1, token=None) as host:
-        code, _, said = Running(host, tree, tmp_path).end()
+        code, _, said = Running(host, source, tmp_path).end()
     assert code == 0, said
     assert "asks for no token: whoever reaches its ports runs code on it" in said
-    assert_equal(tmp_path, uninterrupted)
+    assert_same(JOB.outcome(tmp_path), uninterrupted)

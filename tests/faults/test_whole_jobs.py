@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media import make_face_clip
 from processes import cmdline, descendants, family_of, wait_until, wait_until_gone
 from whole_jobs import WholeJob, assert_same, degrade_job, extract_job, score_job
 
@@ -26,14 +25,6 @@ FORKED = Path(__file__).parent.parent / "forked_jobs.py"
 JOBS = ("extract", "score", "degrade")
 #: Kills of one job, and the homes that they are spread over.
 KILLS, HOMES = 20, 4
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("source") / "set"
-    for number in range(6):
-        make_face_clip(root / ("real", "fake")[number % 2] / f"{number}.mp4", seconds=1, seed=number)
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +43,10 @@ def job(request: pytest.FixtureRequest, weights: Path) -> WholeJob:
     return made[request.param]()
 
 
-def finish(job: WholeJob, source: Path, home: Path, engine: str = "local") -> Any:
-    ended = subprocess.run(job.command(source, home, engine), capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    return job.outcome(home)
-
-
 @pytest.mark.parametrize(
     ("job", "engine", "kills"),
     [
+        ("extract", "local", KILLS),
         ("score", "local", KILLS),
         ("degrade", "local", 8),
         pytest.param("score", "ray", 6, marks=pytest.mark.ray),
@@ -72,11 +58,12 @@ def test_kills_of_the_driver_spread_over_the_run(
 ) -> None:
     (tmp_path / "whole").mkdir()
     began = time.monotonic()
-    whole = finish(job, source, tmp_path / "whole", engine)
+    whole = job.finish(source, tmp_path / "whole", engine)
     seconds = time.monotonic() - began
     rng = random.Random(5)
     moments = [seconds * (k + rng.random()) / kills for k in range(kills)]
     rng.shuffle(moments)
+    hit = 0
     for k in range(HOMES):
         home = tmp_path / f"home-{k}"
         home.mkdir()
@@ -84,10 +71,12 @@ def test_kills_of_the_driver_spread_over_the_run(
             driver = subprocess.Popen(job.command(source, home, engine), stderr=subprocess.DEVNULL)
             wait_until(lambda driver=driver: driver.poll() is not None, moment)
             below = family_of(driver.pid)
+            hit += driver.poll() is None
             driver.kill()
             driver.wait()
             assert not wait_until_gone(below)
-        assert_same(finish(job, source, home), whole)
+        assert_same(job.finish(source, home), whole)
+    assert hit >= HOMES, "the first kill of each home meets a run at the least"
 
 
 @pytest.mark.parametrize("job", ["extract", "score"], indirect=True)
@@ -111,10 +100,7 @@ def test_an_interrupt_during_work(job: WholeJob, how: str, source: Path, tmp_pat
     """Ctrl-C goes to the whole group of processes, as from a keyboard."""
     (tmp_path / "whole").mkdir()
     (tmp_path / "home").mkdir()
-    driver = subprocess.Popen(
-        job.command(source, tmp_path / "home"), stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert wait_until(lambda: job.progress(tmp_path / "home") >= 1 or driver.poll() is not None)
+    driver = job.underway(source, tmp_path / "home", start_new_session=True)
     below = family_of(driver.pid)
     if how == "SIGTERM":
         driver.terminate()
@@ -127,7 +113,7 @@ def test_an_interrupt_during_work(job: WholeJob, how: str, source: Path, tmp_pat
     assert said.count(HOW_TO_GO_ON) == 1, said
     assert "Traceback" not in said
     assert not wait_until_gone(below)
-    assert_same(finish(job, source, tmp_path / "home"), finish(job, source, tmp_path / "whole"))
+    assert_same(job.finish(source, tmp_path / "home"), job.finish(source, tmp_path / "whole"))
 
 
 @pytest.mark.parametrize("job", ["extract", "score"], indirect=True)
@@ -159,7 +145,7 @@ def test_ctrl_c_while_workers_start_and_while_a_large_file_is_hashed(
     assert driver.stderr.read().count(HOW_TO_GO_ON) == 1
     (large / "real/large.mp4").unlink()
     (tmp_path / "whole").mkdir()
-    assert_same(finish(job, large, home), finish(job, large, tmp_path / "whole"))
+    assert_same(job.finish(large, home), job.finish(large, tmp_path / "whole"))
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +189,7 @@ def test_a_full_disk_wherever_it_fills_up(
         assert rc == 74, (size, line)
         assert line.startswith("ffpipe: error: cannot "), (size, line)
         assert str(disk) in line and ("No space" in line or "full" in line), (size, line)
-    assert_same(job.outcome(kept), finish(job, pair, whole))
+    assert_same(job.outcome(kept), job.finish(pair, whole))
 
 
 @pytest.mark.parametrize("job", JOBS, indirect=True)
@@ -221,7 +207,7 @@ def test_full_folders_of_the_system_harm_nothing(
     ended = inside(script, str(folder), *job.command(pair, home))
     assert ended.returncode == 0, ended.stderr
     (tmp_path / "whole").mkdir()
-    assert_same(job.outcome(home), finish(job, pair, tmp_path / "whole"))
+    assert_same(job.outcome(home), job.finish(pair, tmp_path / "whole"))
 
 
 def listing(root: Path) -> dict[str, tuple[Any, ...]]:
@@ -241,7 +227,7 @@ def test_inputs_are_only_read(job: WholeJob, pair: Path, tmp_path: Path, namespa
     (tmp_path / "home").mkdir()
     (tmp_path / "bound").mkdir()
     before = listing(pair)
-    whole = finish(job, pair, tmp_path / "home")
+    whole = job.finish(pair, tmp_path / "home")
     assert listing(pair) == before, "nothing is written beside the inputs, and nothing of them touched"
     script = 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"; ! touch "$1/x" 2>/dev/null; shift; "$@"'
     ended = inside(script, str(pair), *job.command(pair, tmp_path / "bound"))
@@ -262,9 +248,9 @@ def test_a_read_only_output_is_one_line_and_nothing_is_lost(
         last = ended.stderr.strip().splitlines()[-1]
         assert last.startswith("ffpipe: error: cannot ") and "Read-only file system" in last
         assert str(home) in last
-        whole = finish(job, pair, home)
+        whole = job.finish(pair, home)
     (tmp_path / "whole").mkdir()
-    assert_same(whole, finish(job, pair, tmp_path / "whole"))
+    assert_same(whole, job.finish(pair, tmp_path / "whole"))
 
 
 @pytest.mark.parametrize("job", JOBS, indirect=True)
@@ -273,8 +259,7 @@ def test_an_output_that_is_deleted_under_the_run_is_one_line(
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    driver = subprocess.Popen(job.command(source, home), stderr=subprocess.PIPE, text=True)
-    assert wait_until(lambda: job.progress(home) >= 1 or driver.poll() is not None)
+    driver = job.underway(source, home)
     while home.exists() and driver.poll() is None:
         shutil.rmtree(home, ignore_errors=True)
     _, said = driver.communicate(timeout=600)
@@ -283,7 +268,7 @@ def test_an_output_that_is_deleted_under_the_run_is_one_line(
     assert "Traceback" not in said and "a bug" not in said
     home.mkdir()
     (tmp_path / "whole").mkdir()
-    assert_same(finish(job, source, home), finish(job, source, tmp_path / "whole"))
+    assert_same(job.finish(source, home), job.finish(source, tmp_path / "whole"))
 
 
 @pytest.mark.parametrize("job", ["score"], indirect=True)
@@ -292,8 +277,7 @@ def test_a_report_that_became_a_folder_is_named_and_what_was_scored_is_kept(
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    driver = subprocess.Popen(job.command(source, home), stderr=subprocess.PIPE, text=True)
-    assert wait_until(lambda: job.progress(home) >= 1 or driver.poll() is not None)
+    driver = job.underway(source, home)
     (home / "r.parquet").mkdir()
     _, said = driver.communicate(timeout=600)
     assert driver.returncode in (2, 74), said
@@ -301,8 +285,8 @@ def test_a_report_that_became_a_folder_is_named_and_what_was_scored_is_kept(
     (home / "r.parquet").rmdir()
     (tmp_path / "whole").mkdir()
     resumed = subprocess.run(job.command(source, home), capture_output=True, text=True)
-    assert "6 done before; 0 to do" in resumed.stderr
-    assert_same(job.outcome(home), finish(job, source, tmp_path / "whole"))
+    assert "8 done before; 0 to do" in resumed.stderr
+    assert_same(job.outcome(home), job.finish(source, tmp_path / "whole"))
 
 
 @pytest.mark.parametrize("job", JOBS, indirect=True)
@@ -311,8 +295,7 @@ def test_a_second_run_on_one_output_is_refused_and_the_first_is_undisturbed(
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    first = subprocess.Popen(job.command(source, home), stderr=subprocess.PIPE, text=True)
-    assert wait_until(lambda: job.progress(home) >= 1 or first.poll() is not None)
+    first = job.underway(source, home)
     first.send_signal(signal.SIGSTOP)
     second = subprocess.run(job.command(source, home), capture_output=True, text=True)
     first.send_signal(signal.SIGCONT)
@@ -320,7 +303,7 @@ def test_a_second_run_on_one_output_is_refused_and_the_first_is_undisturbed(
     assert "another run is writing to" in second.stderr.strip().splitlines()[-1]
     assert first.communicate(timeout=600) and first.returncode == 0
     (tmp_path / "whole").mkdir()
-    assert_same(job.outcome(home), finish(job, source, tmp_path / "whole"))
+    assert_same(job.outcome(home), job.finish(source, tmp_path / "whole"))
 
 
 def test_two_runs_of_one_workspace_with_other_reports_go_side_by_side(

@@ -125,6 +125,23 @@ def test_a_file_that_changes_is_checked_again(tmp_path: Path) -> None:
         pass
 
 
+def test_the_file_that_is_read_is_the_file_that_was_checked(tmp_path: Path, monkeypatch) -> None:
+    """Another one takes its name in between."""
+    path = saved(tmp_path, SMALL)
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"hostile": [1]}), other)
+    check = parquet._check
+
+    def check_and_replace(file) -> None:
+        check(file)
+        other.replace(path)
+
+    monkeypatch.setattr(parquet, "_check", check_and_replace)
+    assert read_schema(path).names == SMALL.schema.names
+    monkeypatch.undo()
+    assert read_schema(path).names == ["hostile"]
+
+
 # ---------------------------------------------------------------- what is forged is refused
 
 

@@ -181,7 +181,7 @@ def test_a_commit_that_cannot_be_written_counts_for_nothing(
 
 def test_a_second_run_is_refused_and_the_lock_dies_with_its_process(group: ShardGroup) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from ffpipe.manifests.shards import RunLock\n"
+        "import sys, time; from pathlib import Path; from ffpipe.manifests.run_lock import RunLock\n"
         "with RunLock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     path = group.root / "_lock"

@@ -31,6 +31,7 @@ from ffpipe.pipeline.config import ScoreConfig
 from ffpipe.pipeline.medium import MediumReader
 from ffpipe.pipeline.score import ScoreResult, run_shards, score
 from ffpipe.pipeline.scoring import BEST_KEPT, WORST_KEPT
+from ffpipe.pipeline.tables import sole_writer
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.crop import decode_crop
 from ffpipe.stages.infer import Scorer, probability
@@ -346,6 +347,16 @@ def test_a_second_run_on_the_same_output_is_refused(videos: Path, weights: Path,
     result = run(videos / "portrait.png", tmp_path, weights)
     with run_shards(result.root).lock(), pytest.raises(LockedError):
         run(videos / "portrait.png", tmp_path, weights)
+
+
+def test_a_second_run_on_the_same_report_is_refused_from_any_workspace(
+    videos: Path, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "r.csv"
+    with sole_writer(out), pytest.raises(LockedError, match=r"another run is writing to .*r\.csv;"):
+        run(videos / "portrait.png", tmp_path / "other", weights, out)
+    result = run(videos / "portrait.png", tmp_path / "other", weights, out)
+    assert {path.name for path in tmp_path.iterdir()} == {"other", *(file.name for file in result.files)}
 
 
 def test_a_limit_takes_the_first_inputs(videos: Path, weights: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from training_faces import write_dataset
 
 from ffpipe.manifests.errors import ConfigMismatch, LockedError, UsageError
 from ffpipe.manifests.records import Label, Split
-from ffpipe.manifests.shards import RunLock
+from ffpipe.manifests.run_lock import RunLock
 from ffpipe.models import registry
 from ffpipe.models.checkpoint import load
 from ffpipe.models.detector import OptionInfo

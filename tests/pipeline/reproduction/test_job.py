@@ -16,7 +16,7 @@ from twin_detectors import Twin, TwinStudent
 
 from ffpipe.manifests.errors import LockedError
 from ffpipe.manifests.records import Label, Split
-from ffpipe.manifests.shards import RunLock
+from ffpipe.manifests.run_lock import RunLock
 from ffpipe.models import registry
 from ffpipe.pipeline import cli
 from ffpipe.pipeline.config import ReproduceConfig

@@ -223,6 +223,22 @@ def test_a_sealed_forgery_is_another_file_than_the_log_has(
     assert result.problems == ["report.csv: not the file that entry 1 of the log has"]
 
 
+def test_a_log_that_was_changed_is_a_problem_of_its_own(
+    place: Path, scored: ScoreResult, tmp_path: Path
+) -> None:
+    report, home = forged(scored, tmp_path, lambda made: None), Workspace(tmp_path / "ws")
+    origin = tables.read_provenance(report)
+    for _ in range(2):
+        log.note(home, "score", origin, [report])
+    told = check(place, report, home.root, hashes_only=True, weights=scored.weights)
+    assert (told.exit_code, told.problems) == (0, [])
+    place_of = log.log_path(home)
+    place_of.write_text(place_of.read_text().replace('"score"', '"Score"', 1))
+    told = check(place, report, home.root, hashes_only=True, weights=scored.weights)
+    assert told.exit_code == 3
+    assert told.problems == [f"{place_of} is not whole itself; `ffpipe log --check` says where"]
+
+
 def test_files_that_do_not_belong_together_are_found(
     place: Path, scored: ScoreResult, tmp_path: Path
 ) -> None:
