@@ -70,6 +70,17 @@ class Verdict(StrEnum):
     NOT_ASSESSABLE = "not_assessable"
 
 
+class Concern(StrEnum):
+    """What makes a medium's score weigh less; the report says which of them left its verdict inconclusive."""
+
+    SMALL_FACE = "small_face"
+    BLURRED = "blurred"
+    FEW_FRAMES = "few_frames"
+    LOW_BITRATE = "low_bitrate"
+    PARTLY_DECODED = "partly_decoded"
+    OUT_OF_DOMAIN = "out_of_domain"
+
+
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels of the upright frame; x1 and y1 are exclusive."""
 
@@ -259,7 +270,7 @@ class ScoreRecord:
     """One row of the scores table: a face scored by a model. `logit` is fake minus real.
 
     `box` is the detector's and `crop_box` the square that was cut, as in the faces table: with `frame_index` or
-    `pts_seconds` another tool can cut the face again.
+    `pts_seconds` another tool can cut the face again. `crop_side` in pixels and `sharpness` are also as there.
     """
 
     face_id: str
@@ -272,6 +283,8 @@ class ScoreRecord:
     score: float
     box: Box | None = None
     crop_box: tuple[int, int, int, int] | None = None
+    crop_side: int | None = None
+    sharpness: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +303,9 @@ class ReportRow:
     """One row of the report: an input file, always exactly one, whatever happened to it.
 
     `sampled_frames` are the indices of all frames that were looked at, with a face or without, in their order, and
-    `sampled_seconds` their presentation times.
+    `sampled_seconds` their presentation times. `probability` and `log10_likelihood_ratio` are there where the weights have a calibration,
+    the probability at even odds; `posterior` only where a prior was given. `domain_distance` is how far the medium's
+    statistics lie from those of the training data, and `concerns` are values of Concern.
     """
 
     media_id: str
@@ -321,6 +336,16 @@ class ReportRow:
     provenance_id: str
     sampled_frames: tuple[int, ...] | None = None
     sampled_seconds: tuple[float, ...] | None = None
+    posterior: float | None = None
+    concerns: tuple[str, ...] | None = None
+    domain_distance: float | None = None
+    codec: str | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    bit_rate: int | None = None
+    frames_expected: int | None = None
+    content_credentials: str | None = None
 
 
 def row(record: Any) -> dict[str, Any]:

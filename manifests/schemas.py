@@ -97,6 +97,8 @@ _ARROW_TYPES: dict[str, dict[str, pa.DataType]] = {
         "score": pa.float32(),
         "box": _BOX,
         "crop_box": pa.list_(pa.int32(), 4),
+        "crop_side": pa.int32(),
+        "sharpness": pa.float32(),
     },
     "report": {
         "path_bytes": pa.binary(),
@@ -119,6 +121,14 @@ _ARROW_TYPES: dict[str, dict[str, pa.DataType]] = {
         "crops_accepted": pa.bool_(),
         "sampled_frames": pa.list_(pa.int64()),
         "sampled_seconds": pa.list_(pa.float64()),
+        "posterior": pa.float64(),
+        "concerns": pa.list_(pa.string()),
+        "domain_distance": pa.float64(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "fps": pa.float64(),
+        "bit_rate": pa.int64(),
+        "frames_expected": pa.int32(),
     },
     "logits": {"place": pa.int64(), "logit": pa.float32()},
 }
@@ -138,8 +148,21 @@ SCHEMAS: dict[str, pa.Schema] = {table: _build(table) for table in RECORD_TYPES}
 #: Columns that a table got after version 1, always as its last: older shards lack them and are read with nulls.
 ADDED: dict[str, tuple[str, ...]] = {
     "media": ("subset",),
-    "scores": ("box", "crop_box"),
-    "report": ("sampled_frames", "sampled_seconds"),
+    "scores": ("box", "crop_box", "crop_side", "sharpness"),
+    "report": (
+        "sampled_frames",
+        "sampled_seconds",
+        "posterior",
+        "concerns",
+        "domain_distance",
+        "codec",
+        "width",
+        "height",
+        "fps",
+        "bit_rate",
+        "frames_expected",
+        "content_credentials",
+    ),
 }
 
 Record = TypeVar("Record")

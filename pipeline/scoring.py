@@ -112,6 +112,8 @@ class MediumScorer:
             score=score,
             box=face.box,
             crop_box=face.crop_box,
+            crop_side=face.crop_side,
+            sharpness=face.sharpness,
         )
 
 
@@ -159,6 +161,12 @@ def report_row(
         crops_accepted=stamp.crops_accepted,
         model_id=stamp.model_id,
         provenance_id=stamp.provenance_id,
+        codec=media.codec,
+        width=media.width,
+        height=media.height,
+        fps=media.fps,
+        bit_rate=media.bit_rate,
+        frames_expected=media.frames_expected,
     )
 
 

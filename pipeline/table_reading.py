@@ -139,7 +139,8 @@ _SUFFIXES = frozenset({*_READERS, ".parquet"})
 
 def _check_columns(names: Sequence[str], table: str) -> None:
     known = SCHEMAS[table].names
-    allowed = {tuple(n for n in known if n not in ADDED.get(table, ())), tuple(known)}
+    later = len(ADDED.get(table, ()))
+    allowed = {tuple(known[: len(known) - absent]) for absent in range(later + 1)}
     if names and tuple(names) not in allowed:
         missing, surplus = sorted(set(known) - set(names)), sorted(set(names) - set(known))
         raise ValueError(f"columns missing {missing}, too many {surplus}, or in another order")
@@ -164,7 +165,7 @@ def _value(value: Any, kind: pa.DataType, as_text: bool, nullable: bool) -> Any:
     if as_text and pa.types.is_string(kind):
         return value.removeprefix(TEXT_MARK)
     if as_text:
-        # Numbers, true and false, and lists of numbers are written as JSON writes them.
+        # Numbers, true and false, and lists are written as JSON writes them.
         value = json.loads(value)
     if pa.types.is_string(kind) != isinstance(value, str) or pa.types.is_boolean(kind) != isinstance(
         value, bool

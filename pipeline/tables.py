@@ -205,6 +205,8 @@ def _html(table: pa.Table) -> bytes:
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
         return f"{TEXT_MARK}{value}" if value.startswith((*_FORMULA_STARTS, TEXT_MARK)) else value
+    if isinstance(value, list):
+        return json.dumps(value)
     return str(value).lower() if isinstance(value, bool) else value
 
 
