@@ -165,7 +165,7 @@ def test_two_maps_can_be_taught_by_a_teacher_of_the_same_kind(name):
         pytest.param(
             name, marks=pytest.mark.slow if name in ("faclue", "resnet50", "efficientnet-b4") else ()
         )
-        for name in CASES
+        for name in list_detectors()
     ],
 )
 def test_overfits_sixteen_faces(name):
