@@ -14,6 +14,10 @@ from ffpipe.pipeline.environment import prepare
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Ray's workers and the programs of tests import what test files share: they are told where it is, as pytest is.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    part for part in (str(Path(__file__).parent), os.environ.get("PYTHONPATH")) if part
+)
 # How long an example takes says how busy the machine is.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
@@ -30,10 +34,7 @@ def ray_cluster() -> Iterator[None]:
     ray = pytest.importorskip("ray")
     from ffpipe.pipeline.ray_cluster import connect
 
-    # Its workers import test files, and these import each other: they are told where, as pytest is.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-        connect("local", 2)
+    connect("local", 2)
     yield
     ray.shutdown()
 

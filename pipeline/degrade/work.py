@@ -104,7 +104,10 @@ class DegradeJob:
         with _files(places) as descriptors:
             outputs = {copy.crf: opened for copy, opened in zip(copies, descriptors, strict=True)}
             watch = Watch(item.clip.entry.path, item.sha256)
-            facts = transcode_confined(item.clip.entry.path, outputs, self.limits)
+            try:
+                facts = transcode_confined(item.clip.entry.path, outputs, self.limits)
+            except StorageError as error:
+                raise StorageError(f"cannot write to {places[0].parent}: {error.message}") from error
             if fault := watch.fault():
                 raise fault
             for copy, place, descriptor in zip(copies, places, descriptors, strict=True):

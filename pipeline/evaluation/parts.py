@@ -24,6 +24,7 @@ from ffpipe.manifests.errors import StorageError
 from ffpipe.manifests.records import LogitRecord
 from ffpipe.manifests.schemas import to_table
 from ffpipe.manifests.shards import ShardGroup, chunk_id
+from ffpipe.pipeline.evaluation.openings import opening_of
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.validation import Logits
 from ffpipe.pipeline.workspace import bind_job, read_job
@@ -106,6 +107,11 @@ class EvaluationFolder:
             try:
                 yield
             except KeyboardInterrupt:
+                raise
+            except StorageError:
+                # A full disk is an interruption: under its id the look that is logged is not counted again.
+                if opening_of(self.path.parent.parent, self.id) is None:
+                    self.forget()
                 raise
             except BaseException:
                 self.forget()

@@ -28,7 +28,7 @@ def transcode_confined(path: str, outputs: Mapping[int, int], limits: Limits) ->
 
     Raises:
         MediaError: the video cannot be used, or the child died or stalled over it.
-        StorageError: the disk is full, or cannot be written.
+        StorageError: the disk is full, or cannot be written; which, only the caller can say.
     """
     bounds = replace(
         limits,
@@ -66,7 +66,7 @@ def _obituary(died: ChildDied) -> MediaError:
 def _facts(message: Message) -> Transcoded:
     kind = message.pop("kind")
     if kind == "disk":
-        raise StorageError(f"a copy cannot be written: {message['reason']}")
+        raise StorageError(str(message["reason"]))
     if kind == "error":
         raise MediaError(message["status"], message["reason"])
     return Transcoded(**message)

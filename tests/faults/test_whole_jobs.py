@@ -184,7 +184,7 @@ def test_a_full_disk_wherever_it_fills_up(
     assert ended.returncode == 0, ended.stderr[-2000:]
     *failed, (_, code, last) = json.loads(ended.stdout)
     assert code == 0, last
-    assert len(failed) > 8
+    assert len(failed) > 5
     for size, rc, line in failed:
         assert rc == 74, (size, line)
         assert line.startswith("ffpipe: error: cannot "), (size, line)

@@ -159,7 +159,15 @@ def test_two_maps_can_be_taught_by_a_teacher_of_the_same_kind(name):
     assert 0 < totals[-1] < 0.95 * totals[0]
 
 
-@every_detector
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name, marks=pytest.mark.slow if name in ("faclue", "resnet50", "efficientnet-b4") else ()
+        )
+        for name in list_detectors()
+    ],
+)
 def test_overfits_sixteen_faces(name):
     model = small(name).train()
     images, sida = faces(model, 16)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -178,15 +177,15 @@ def test_a_signal_ends_the_command_in_words_and_its_workers_with_it(workspace, n
     assert process.stderr is not None
     while not process.stderr.readline().startswith("epoch 1:"):
         assert process.poll() is None
-    ranks = _ranks(process.pid)
-    assert ranks
+    family = family_of(process.pid)
+    assert _ranks(process.pid)
     # A terminal sends SIGINT to every process of its group.
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert said.splitlines()[-1] == "interrupted; run the same command again to go on from here"
     assert "Traceback" not in said
-    assert not [pid for pid in ranks if Path(f"/proc/{pid}").exists()]
+    assert not wait_until_gone(family)
     assert (workspace.model_run("sfcl-hcmf", "quick-001") / "state" / "state.json").exists()
 
 

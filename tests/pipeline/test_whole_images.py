@@ -235,6 +235,7 @@ def test_whole_images_are_no_faces(tree: Path, workspace: Workspace, extracted: 
         run_train(workspace, data=("tree", "crops"))
 
 
+@pytest.mark.slow
 def test_fssnet_goes_the_same_way(extracted: ExtractResult, workspace: Workspace) -> None:
     options = {"input_size": 56, "backbone": "vit-tiny"}
     run = run_train(
