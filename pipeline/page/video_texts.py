@@ -113,8 +113,14 @@ CREDENTIALS_STATES = {
     "invalid": "The file carries credentials that do NOT fit it: one of the two was changed after sealing.",
     "unreadable": "The file carries credentials that cannot be read.",
 }
-NOT_CHECKED = "Size and sharpness of the faces, bit rate and likeness to the training data were not checked for this report."
-NO_CAVEATS = "The checks of face size, sharpness, frames, bit rate, decoding and likeness to the training data found nothing."
+NOT_CHECKED = (
+    "Size and sharpness of the faces, bit rate and likeness to the training data were not checked "
+    "for this report."
+)
+NO_CAVEATS = (
+    "The checks of face size, sharpness, frames, bit rate, decoding and likeness to the training data "
+    "found nothing."
+)
 NO_BANDS = "This model has no bands of real and fake training faces to compare it with, so that the face stands alone."
 #: What a status means where nothing was scored, for people who did not run the program.
 STATUSES = {
