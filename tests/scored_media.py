@@ -75,10 +75,10 @@ def row_of(tracks: list[TrackRecord], scores: list[ScoreRecord], frames: int, **
 
 
 def evidence_of(scores: list[ScoreRecord], frames: int, **changes: Any) -> Evidence:
-    """Evidence with two faces shown of each track; `changes` are of the report row."""
+    """Evidence with two faces shown of each track, the highest first; `changes` are of the report row."""
     tracks = tracks_of(scores, frames)
     faces = {}
-    for track in tracks:
+    for track in sorted(tracks, key=lambda track: -track.score):
         own = sorted((s for s in scores if s.track_id == track.track_id), key=lambda s: -s.score)
         views = [
             FaceView(s, crop(s.frame_index), SIDE, sida(s.frame_index), k == 0) for k, s in enumerate(own[:2])

@@ -9,7 +9,7 @@ from scipy.stats import beta
 
 from ffpipe.manifests.records import ReportRow
 from ffpipe.pipeline.page.evidence import Evidence, ModelFacts
-from ffpipe.pipeline.page.strata import Rates, Tested
+from ffpipe.pipeline.page.strata import Judged, Rates
 from ffpipe.pipeline.page.video_texts import ENFSI, ENFSI_SOURCE, UNCALIBRATED
 from ffpipe.stages.aggregate import Thresholds
 
@@ -102,7 +102,7 @@ def _strata(evidence: Evidence) -> Iterator[str]:
         yield f"Of those, files with faces of {like[0]}, like this one: {_rates(like[1], bar)}"
 
 
-def _rates(media: list[Tested], bar: float) -> str:
+def _rates(media: list[Judged], bar: float) -> str:
     found = Rates.of(media, bar)
     return (
         f"real files above the threshold {share(found.real_above, found.real)}; "

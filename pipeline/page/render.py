@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ def _own(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
 
 
+@cache
 def _environment() -> Environment:
+    """One for all pages: compiling a template takes longer than filling it."""
     return Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,

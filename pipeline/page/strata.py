@@ -18,7 +18,7 @@ from ffpipe.stages.breakdowns import SIZES, size_name
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Judged:
     """A medium of a validation split with a score: its class, and the median side of its crops in pixels."""
 
     fake: bool
@@ -36,7 +36,7 @@ class Rates:
     fake_above: int
 
     @classmethod
-    def of(cls, media: list[Tested], bar: float) -> Rates:
+    def of(cls, media: list[Judged], bar: float) -> Rates:
         """The counts of these media."""
         real, fake = ([m.score > bar for m in media if m.fake is wanted] for wanted in (False, True))
         return cls(len(real), sum(real), len(fake), sum(fake))
@@ -47,9 +47,9 @@ class Validated:
     """What an evaluation of a validation split found of every medium that has a score; `name` is its folder's."""
 
     name: str
-    media: tuple[Tested, ...]
+    media: tuple[Judged, ...]
 
-    def like(self, side: float | None) -> tuple[str, list[Tested]] | None:
+    def like(self, side: float | None) -> tuple[str, list[Judged]] | None:
         """Those whose faces are in the same bin of sizes, and the bin's name; None where that is not known."""
         number = _bin(side)
         if number is None:
@@ -81,7 +81,7 @@ def validated(run: Path, model_id: str) -> Validated | None:
         for row in table.to_pylist()
         if row["score"] is not None and row["label"] is not None
     }
-    media = [Tested(row["label"] == Label.FAKE, row["score"], row["face_side"]) for row in rows.values()]
+    media = [Judged(row["label"] == Label.FAKE, row["score"], row["face_side"]) for row in rows.values()]
     return Validated(found.directory.name, tuple(media))
 
 

@@ -11,7 +11,7 @@ from scored_media import evidence_of, scores_of
 
 from ffpipe.pipeline.page.error_rates import alarms, calibration_lines, share, support, validation_lines
 from ffpipe.pipeline.page.evidence import ModelFacts
-from ffpipe.pipeline.page.strata import Tested, Validated
+from ffpipe.pipeline.page.strata import Judged, Validated
 from ffpipe.stages.aggregate import Thresholds
 
 KNOWN = Thresholds(
@@ -40,7 +40,7 @@ def test_a_share_has_its_exact_interval(count: int, of: int, words: str) -> None
 
 
 def test_files_with_faces_of_the_same_size_have_rates_of_their_own() -> None:
-    media = (Tested(False, 0.9, 50), Tested(False, 0.1, 40), Tested(True, 0.9, 60), Tested(True, 0.2, 400))
+    media = (Judged(False, 0.9, 50), Judged(False, 0.1, 40), Judged(True, 0.9, 60), Judged(True, 0.2, 400))
     model = ModelFacts("meso4", "m", KNOWN, validated=Validated("made-val-001", media))
     made = replace(evidence_of(scores_of(0, {k: 0.6 for k in range(4)}), 4), model=model)
     *_, everything, alike = validation_lines(made)

@@ -91,12 +91,16 @@ def test_every_drawing_has_words_and_a_table_with_the_same_figures() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
-def test_no_name_becomes_markup(name: bytes) -> None:
-    row = report_row(name, status=Status.MISSING, verdict=Verdict.NOT_ASSESSABLE, score=None, reason=HOSTILE)
-    page = page_of(Evidence(row))
-    assert page.one("h1").text == display_path(name)
-    assert page.one("code").text == escape_bytes(name)
+def test_no_name_becomes_markup() -> None:
+    rows = [
+        report_row(name, status=Status.MISSING, verdict=Verdict.NOT_ASSESSABLE, score=None, reason=HOSTILE)
+        for name in [b"<h1>.mp4", *NAMES]
+    ]
+    page = page_of(Evidence(rows[0], tuple(rows[1:])))
+    assert page.one("h1").text == page.one("title").text.removeprefix("not assessable: ") == "<h1>.mp4"
+    origin = section(page, "origin")
+    assert [e.text for e in origin.all("bdi")] == ["<h1>.mp4", *map(display_path, NAMES)]
+    assert [e.text for e in origin.all("code")[: len(NAMES) + 1]] == ["<h1>.mp4", *map(escape_bytes, NAMES)]
 
 
 def test_hostile_contents_stay_text_wherever_they_stand() -> None:
@@ -221,5 +225,4 @@ def test_a_long_video_of_a_crowd_stays_a_page_that_opens() -> None:
     ]
     page = video_page(evidence_of(scores, 600))
     assert len(page) < 2_000_000
-    parsed = parse(page)
-    assert len(parsed.one("table", class_="frames").one("tbody").children) == 6000
+    assert page.count('<tr><th scope="row">') == 10 + 191 + 6000
