@@ -91,7 +91,9 @@ def assert_inert(page: Element) -> None:
         for name, value in element.attributes.items():
             assert not name.startswith("on"), f"<{element.tag} {name}>"
             assert name not in ("src", "srcset", "style", "action", "data", "background"), element.tag
-            assert name != "href" or (element.tag == "a" and _LINK.fullmatch(value or "")), f"{element.tag} {value}"
+            assert name != "href" or (element.tag == "a" and _LINK.fullmatch(value or "")), (
+                f"{element.tag} {value}"
+            )
             assert not re.search(r"javascript:|https?:", value or ""), f"{name}={value}"
     assert "@import" not in page.one("style").text
     assert "url(" not in page.one("style").text
