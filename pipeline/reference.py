@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,6 @@ from ffpipe.pipeline.faces import FaceSource, FaceTable, Rows
 from ffpipe.pipeline.validation import VideoResult
 from ffpipe.stages.domain import (
     BAND_NAMES,
-    BandName,
     Bound,
     Measure,
     Reference,

@@ -25,8 +25,8 @@ def reference_lines(reference: Reference) -> list[str]:
         lines.append(f"No medium is called out of domain: {bound.reason}.")
     else:
         lines.append(
-            f"Beyond a distance of {bound.value:.3f} a medium is out of domain and its verdict inconclusive; of media like "
-            f"the {bound.count} of validation, in {bound.groups} groups, at most {bound.share:.1%} lie there."
+            f"Beyond a distance of {bound.value:.3f} a medium is out of domain and its verdict inconclusive; of media "
+            f"like the {bound.count} of validation, in {bound.groups} groups, at most {bound.share:.1%} lie there."
         )
     for measure in MEASURES:
         if spread := reference.spreads.get(measure):
@@ -37,9 +37,8 @@ def reference_lines(reference: Reference) -> list[str]:
                 else f"no floor, {floor.reason}"
             )
             low, *_, middle, _, _, high = spread.quantiles
-            lines.append(
-                f"{_WORDS[measure].capitalize()}: {middle:.4g} in the median, 98% within {low:.4g} and {high:.4g}; {told}."
-            )
+            shown = f"{middle:.4g} in the median, 98% between {low:.4g} and {high:.4g}"
+            lines.append(f"{_WORDS[measure][:1].upper()}{_WORDS[measure][1:]}: {shown}; {told}.")
     return lines
 
 

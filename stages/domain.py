@@ -6,13 +6,13 @@ its score rests on, so that a single odd frame does not move it. Beyond `limit` 
 
 The limit comes from validation media alone, by the rule of `thresholds.py`: of n of them, in G independent groups, a
 new one exceeds the j-th highest with a chance of at most j / (n + 1). j is that of `OUTSIDE`; where the data do not
-reach that far, the limit is the highest of all as long as that chance, of groups, is at most `MOST_OUTSIDE`; else there is
-none. A Gaussian is no test of anything: fakes of the training's own kind are inside, and a distance within the limit does
-not say that a score is right.
+reach that far, the limit is the highest of all as long as that chance, of groups, is at most `MOST_OUTSIDE`; else
+there is none. Fakes of the training's own kind are inside, and a distance within the limit does not say that a score
+is right.
 
-The bands are quantiles of D itself, entry by entry and class by class: what figure 7 of the SFCL-HCMF paper shows as
-lines of means. `figure_of` takes out of a vector (2304,) the part that the figure shows: one statistic of one channel, in
-the order row differences, column differences, intra-block differences, 64 frequencies each.
+The bands are quantiles of D itself, entry by entry and class by class, for a figure like 7 of the SFCL-HCMF paper,
+which has a line for real and one for forged faces. `figure_of` takes out of a vector (2304,) the part that it shows:
+one statistic of one channel, in the order row, column and intra-block differences, 64 frequencies each.
 """
 
 from __future__ import annotations

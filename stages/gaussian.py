@@ -95,7 +95,8 @@ def fit_gaussian(
     loadings = leading * np.sqrt(1 - shrinkage)  # (k,d)
     diagonal = (1 - shrinkage) * variance / scale**2 + shrinkage
     noise = np.maximum(diagonal - (loadings**2).sum(axis=0), NOISE_FLOOR)
-    return Gaussian(*(part.astype(np.float32) for part in (mean, scale, loadings, noise)), shrinkage)
+    stored = [part.astype(np.float32) for part in (mean, scale, loadings, noise)]
+    return Gaussian(stored[0], stored[1], stored[2], stored[3], shrinkage)
 
 
 def _spectrum(

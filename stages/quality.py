@@ -1,10 +1,10 @@
 """What of a medium makes its score weigh less, and which of it leaves the verdict inconclusive.
 
-A verdict rests on bars that validation set. Where the faces that a score rests on are unlike those of training, the bars
-say nothing of it: smaller or more blurred than nearly all of them, or statistics beyond the limit of the model's
-`domain.Reference`. Then both verdicts are withheld. A part of a file that could not be examined may hold the forgery, which
-withholds "no manipulation found" alone: what was found in the other part was found. Few frames and a low bit rate are told
-and withhold nothing: the first is bounded by `Rule.min_faces`, and the second depends on the codec.
+A verdict rests on bars that validation set. Where the faces that a score rests on are unlike those of training, the
+bars say nothing of it: smaller or more blurred than nearly all of them, or statistics beyond the limit of the model's
+`domain.Reference`. Then both verdicts are withheld. A part of a file that could not be examined may hold the forgery,
+which withholds "no manipulation found" alone: what was found in the other part was found. Few frames and a low bit rate
+are told and withhold nothing: the first is bounded by `Rule.min_faces`, and the second depends on the codec.
 
 "Nearly all" is the floor of the reference, by its order statistic rule. Without a reference nothing is known of the
 training faces: sharpness, bit rate and distance are not looked at then, and size and frames are held to

@@ -73,14 +73,20 @@ def _reference(found: Mapping[str, Tensor], told: Mapping[str, Any], digest: str
     if not names <= set(BAND_NAMES):
         raise ValueError(f"it has bands of {', '.join(sorted(names))}")
     factors = len(found["factors"]) if found.get("factors", torch.empty(0)).ndim == 2 else 0
-    shapes = {"mean": (SIDA_LENGTH,), "scale": (SIDA_LENGTH,), "noise": (SIDA_LENGTH,)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "mean": (SIDA_LENGTH,),
+        "scale": (SIDA_LENGTH,),
+        "noise": (SIDA_LENGTH,),
+    }
     shapes |= {"factors": (factors, SIDA_LENGTH)}
     shapes |= {f"{name}.{line}": (SIDA_LENGTH,) for name in names for line in _LINES}
     _require(found, shapes)
     arrays = {name: tensor.numpy() for name, tensor in found.items()}
     if not ((arrays["noise"] > 0).all() and (arrays["scale"] > 0).all()):
         raise ValueError("its scales and noise are not above 0")
-    gaussian = Gaussian(*(arrays[name] for name in _GAUSSIAN), float(told["shrinkage"]))
+    gaussian = Gaussian(
+        arrays["mean"], arrays["scale"], arrays["factors"], arrays["noise"], float(told["shrinkage"])
+    )
     bands = {
         cast(BandName, name): Band(*(arrays[f"{name}.{line}"] for line in _LINES)) for name in sorted(names)
     }

@@ -30,6 +30,15 @@ FACTS: dict[str, Any] = {
     "threshold_reason": None,
     "notes": ["noted <b>"],
     "verdicts": {"real": {"inconclusive": 2}, "fake": {"likely_manipulated": 1, "not_assessable: no_face": 4}},
+    "reference": None,
+    "coverage": {
+        "media": 9, "scored": 8, "aurc": {"value": 0.125, "low": 0.05, "high": 0.25, "reason": None},
+        "answers": {
+            "with the gate": {"answered": 4, "wrong": 1, "coverage": 4 / 9, "risk": 0.25},
+            "without": {"answered": 0, "wrong": 0, "coverage": 0.0, "risk": None},
+        },
+        "concerns": {"blurred": {"real": {"media": 3, "withheld": 2}, "fake": {"media": 1, "withheld": 0}}},
+    },
     "provenance": {
         "id": "p1", "ffpipe": "0.1.0", "crops_accepted": False, "configuration": {"replicates": 100, "seed": 0},
     },
