@@ -146,7 +146,7 @@ def _coverage(facts: Mapping[str, Any]) -> TextTable:
         ["AURC", *(Figure(area["value"], area["low"], area["high"]) for _ in answers)],
     ]
     notes = [
-        "Verdicts are likely manipulated and no manipulation found. Coverage: the share of all media with one, failures "
+        "Verdicts: likely manipulated, no manipulation found. Coverage: the share of all media with one, failures "
         "and abstentions being media without. Risk: the share of wrong verdicts.",
         "AURC: mean risk over all coverages of the media with a score, those of a score farthest from the threshold "
         "answered first; the gate has no part in it.",
