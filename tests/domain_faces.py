@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
 from skimage import data
 
+from ffpipe.models import checkpoint
+from ffpipe.pipeline.weights import REFERENCE_HASH, Weights
 from ffpipe.stages.domain import Bound, Reference, fit_reference, spread_of, upper_bound
+from ffpipe.stages.reference_file import REFERENCE, to_bytes
 from ffpipe.stages.statistics import face_sida
 
 SIDE = 64
@@ -67,3 +72,24 @@ def reference(model_id: str = "") -> Reference:
     }
     bound = upper_bound(draft.distance(sida(60, 1)).tolist(), names)
     return Reference(gaussian, bound, bands, spreads, {"real": 60, "fake": 60}, model_id)
+
+
+def add_reference(folder: Path) -> Reference:
+    """Give a model folder the reference, as training stores it; what is loaded from it."""
+    data = to_bytes(reference(checkpoint.load(folder).model_id))
+    (folder / REFERENCE).write_bytes(data)
+    config = {
+        **json.loads((folder / checkpoint.CONFIG).read_bytes()),
+        REFERENCE_HASH: checkpoint.content_id(data),
+    }
+    rewrite(folder, checkpoint.CONFIG, json.dumps(config).encode())
+    loaded = Weights.load(folder).reference
+    assert loaded is not None
+    return loaded
+
+
+def rewrite(folder: Path, file: str, data: bytes) -> None:
+    """Another content of a model's file, under its hash."""
+    hashes = json.loads((folder / checkpoint.HASHES).read_bytes())
+    (folder / file).write_bytes(data)
+    (folder / checkpoint.HASHES).write_text(json.dumps({**hashes, file: checkpoint.content_id(data)}))

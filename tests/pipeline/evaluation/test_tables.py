@@ -15,7 +15,7 @@ from ffpipe.pipeline.evaluation.tables import (
     text_tables,
 )
 from ffpipe.stages.breakdowns import part_rows
-from ffpipe.stages.evaluation import FIGURES, Bootstrap, Row, Scored, table
+from ffpipe.stages.evaluation import FIGURES, Bootstrap, Figure, Row, Scored, table
 
 FACTS: dict[str, Any] = {
     "detector": "mine",
@@ -67,7 +67,7 @@ def test_the_headline_says_its_level_and_n() -> None:
 
 
 def test_every_table_says_its_level_and_each_row_its_n() -> None:
-    first, *parts, verdicts = text_tables(FACTS, rows())
+    first, *parts, verdicts, coverage, concerns = text_tables(FACTS, rows())
     assert list(first.columns) == ["figure", "video level (headline)", "frame level"]
     assert [row[0] for row in first.rows][-len(FIGURES) :] == [HEADINGS[figure] for figure in FIGURES]
     assert first.rows[3] == ["media without a score", 5, None]
@@ -85,6 +85,10 @@ def test_every_table_says_its_level_and_each_row_its_n() -> None:
         ["likely manipulated", 0, 1],
         ["not assessable: no face", 0, 4],
     ]
+    assert coverage.rows[2] == ["with a verdict", 4, 0]
+    assert coverage.rows[-1] == ["AURC", *[Figure(0.125, 0.05, 0.25)] * 2]
+    assert concerns.rows == [["blurred", 3, 2, 1, 0]]
+    assert any("no reference" in note for note in concerns.notes)
 
 
 def test_the_documents_hold_it_all_and_say_what_is_missing() -> None:
