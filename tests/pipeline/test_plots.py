@@ -145,7 +145,7 @@ def test_files_are_the_same_every_time_and_leave_no_settings_behind(tmp_path) ->
 
 def test_every_plot_says_its_level_and_n() -> None:
     figures = made()
-    assert set(figures) == {"roc", "det", "reliability", "histogram", "methods"}
+    assert set(figures) == {"roc", "det", "reliability", "histogram", "methods", "coverage"}
     for figure in figures.values():
         assert "video level\nFF++ test, n = 20 real, 20 fake" in figure.axes[0].get_title()
 

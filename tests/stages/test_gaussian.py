@@ -70,7 +70,8 @@ def test_rows_like_those_fitted_are_at_one_and_a_broken_relation_is_not() -> Non
     # Every column within its own range, but the quiet first one no longer follows the others.
     odd = fresh.copy()
     odd[:, 0] = np.random.default_rng(3).permutation(odd[:, 0])
-    assert np.median(found.distance(odd)) > 2 * np.median(found.distance(fresh))
+    beyond = found.distance(odd) > np.quantile(found.distance(fresh), 0.95)
+    assert beyond.mean() > 0.4, "of rows as they were it is 5%"
 
 
 def test_the_same_rows_give_the_same_numbers_and_too_few_are_refused() -> None:

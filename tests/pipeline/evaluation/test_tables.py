@@ -107,6 +107,6 @@ def test_the_documents_hold_it_all_and_say_what_is_missing() -> None:
     assert "Threshold: none (these weights were not validated)" in text
     assert "video, a\\_b: all media are real." in text
     latex = latex_tables(FACTS, rows())
-    assert latex.count(r"\begin{table*}") == latex.count(r"\end{table*}") == 8
+    assert latex.count(r"\begin{table*}") == latex.count(r"\end{table*}") == 10
     assert r"a\_b & 20 & 20" in latex
     assert r"\label{tab:mine-FF---test-video-face-size}" in latex
