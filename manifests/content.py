@@ -20,14 +20,14 @@ def sha256_file(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_file(path: Path | str) -> bytes:
-    """A regular file's content of at most MAX_READ bytes.
+def read_file(path: Path | str, limit: int = MAX_READ) -> bytes:
+    """A regular file's content of at most `limit` bytes.
 
     Raises OSError, also for a larger file, and for anything that is no regular file, which is not waited for.
     """
     with open_regular(path) as file:
-        if os.fstat(file.fileno()).st_size > MAX_READ:
-            raise OSError(errno.EFBIG, f"has more than {MAX_READ} bytes", os.fspath(path))
+        if os.fstat(file.fileno()).st_size > limit:
+            raise OSError(errno.EFBIG, f"has more than {limit} bytes", os.fspath(path))
         return file.readall()
 
 

@@ -78,6 +78,11 @@ def save(
     return hashes[WEIGHTS]
 
 
+def weights_id(model: Detector) -> str:
+    """The model_id that `save` gives a model."""
+    return content_id(_weights(model))
+
+
 def load(directory: Path, device: str | torch.device = "cpu") -> LoadedModel:
     """Read back what `save` wrote, in eval mode on `device`.
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ffpipe.pipeline.faces import Face, FaceSource, Rows
+from ffpipe.pipeline.faces import Face, FaceSource, FaceTable, Rows
 from ffpipe.pipeline.sampler import Draws, Sampler
 from ffpipe.stages.augment import Augmentation, augment, draw_generator, numpy_generator
 from ffpipe.stages.infer import to_input
@@ -177,10 +177,15 @@ class EvalBatches:
 
 
 def sida_batches(source: FaceSource, rows: Rows) -> Iterator[Tensor]:
-    """D as stored of each of the faces once, in batches (n,2304), each block on disk being read once."""
-    ordered = rows[np.argsort(source.table.block[rows], kind="stable")]
+    """D as stored of the faces `in_block_order`, in batches (n,2304), each block on disk being read once."""
+    ordered = in_block_order(source.table, rows)
     for start in range(0, len(ordered), _SIDA_BATCH):
         yield torch.from_numpy(source.sida(ordered[start : start + _SIDA_BATCH].tolist()))
+
+
+def in_block_order(table: FaceTable, rows: Rows) -> Rows:
+    """The rows in the order in which they lie on disk."""
+    return rows[np.argsort(table.block[rows], kind="stable")]
 
 
 def _drawn_place(generator: torch.Generator) -> Place:

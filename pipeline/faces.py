@@ -34,7 +34,7 @@ class FaceTable:
     from disk together, and place: where in it a face is; block_bytes has one entry a block, the bytes that it takes in
     memory.
     methods: of forgery, None where there is none on record. looked: frames of the medium that were looked at, with
-    or without a face.
+    or without a face. sharpness: as in the faces table; None where the source does not have it.
     """
 
     label: npt.NDArray[np.int8]
@@ -54,6 +54,7 @@ class FaceTable:
     groups: tuple[str, ...]
     methods: tuple[str | None, ...]
     looked: tuple[int, ...]
+    sharpness: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.label)

@@ -22,7 +22,7 @@ from ffpipe.pipeline.faces import Face, FaceTable
 from ffpipe.pipeline.sampler import POOL_BYTES
 from ffpipe.stages.crop import decode_crop
 
-_PLAIN_COLUMNS = ("track_id", "frame_index", "pts_seconds", "crop_side", "stored_side")
+_PLAIN_COLUMNS = ("track_id", "frame_index", "pts_seconds", "crop_side", "stored_side", "sharpness")
 _INDEX_COLUMNS = ("media_id", "box", "crop_box", "landmarks", *_PLAIN_COLUMNS)
 #: Pieces of an index column that are joined together.
 _JOINED = 256
@@ -222,6 +222,7 @@ class _Builder:
             groups=tuple(self._known[name].group for name in media),
             methods=tuple(self._known[name].method for name in media),
             looked=tuple(self._known[name].looked for name in media),
+            sharpness=self._column("sharpness", np.float32),
         )
 
     def _column(self, name: str, kind: type[np.generic]) -> npt.NDArray[Any]:

@@ -10,9 +10,11 @@ from ffpipe.models.detector import DetectorSpec
 from ffpipe.pipeline.balance import FAKE, REAL, Balance, PseudoFakes
 from ffpipe.pipeline.recipe_choice import Choice
 from ffpipe.pipeline.recipe_text import describe
+from ffpipe.pipeline.reference_text import reference_text
 from ffpipe.stages.aggregate import Thresholds
 from ffpipe.stages.augment import Augmentation
 from ffpipe.stages.crop import CropSettings
+from ffpipe.stages.domain import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class CardFacts:
     thresholds: Thresholds
     crop: CropSettings
     arithmetic: dict[str, Any]
+    reference: Reference
     teacher: dict[str, Any] | None = None
     balance: Balance = "recipe"
     pseudo: PseudoFakes | None = None
@@ -55,6 +58,8 @@ def write_card(facts: CardFacts) -> str:
         _data(facts),
         "## What was measured",
         _measured(facts),
+        "## What its training faces were like",
+        reference_text(facts.reference),
         "## Arithmetic",
         _arithmetic(facts),
         "## Limits",

@@ -6,7 +6,7 @@ that a print in grey can be read. Every title says the level and how many media 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -22,6 +22,7 @@ from scipy.stats import norm
 
 from ffpipe.stages.curves import Band, Curve, Reliability
 from ffpipe.stages.sample import Floats
+from ffpipe.stages.selective import CoverageRisk
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -231,6 +232,35 @@ def histogram_figure(
     axes.set(xlim=(0, 1), xlabel="score", ylabel=f"share of {unit} of the class", title=title)
     axes.set_ylim(0, top * 1.3)
     axes.legend(loc="upper center", ncols=2)
+    return figure
+
+
+@styled
+def coverage_figure(
+    scored: CoverageRisk | None,
+    gated: CoverageRisk | None,
+    answers: Mapping[str, tuple[float | None, float | None]],
+    title: str,
+) -> Figure:
+    """Risk against coverage, with a line where the gate holds media back, and the points of the verdicts given.
+
+    answers: coverage and risk of the verdicts, by what they are called; those without a verdict are not drawn.
+    """
+    figure, (axes,) = _new(COLUMN, 3.0)
+    lines = ((scored, "by confidence, all scored"), (gated, "without those that the gate holds back"))
+    for number, (line, name) in enumerate(lines):
+        if line is not None:
+            colour, dash, _ = _look(number)
+            axes.plot(line.coverage, line.risk, color=colour, linestyle=dash, label=name)
+            axes.plot(line.coverage[-1:], line.risk[-1:], "|", color=colour, markersize=9)
+    for number, (name, (coverage, risk)) in enumerate(answers.items()):
+        if coverage is not None and risk is not None:
+            marker = _MARKERS[number % len(_MARKERS)]
+            axes.plot(coverage, risk, marker, color="black", markerfacecolor=(GREY, "white")[number % 2], zorder=5,
+                      label=f"verdicts {name}")  # fmt: skip
+    axes.set(xlim=(0, 1), xlabel="coverage: share of all media of the split", title=title)
+    axes.set(ylim=(0, 1.35 * max(axes.get_ylim()[1], 0.05)), ylabel="risk: share of wrong calls")
+    axes.legend(loc="upper left")
     return figure
 
 

@@ -47,6 +47,7 @@ from ffpipe.stages.aggregate import Rule, Thresholds
 from ffpipe.stages.arithmetic import Arithmetic
 from ffpipe.stages.crop import Kind
 from ffpipe.stages.infer import Scorer
+from ffpipe.stages.quality import OPEN, QualityGate
 
 #: Hexadecimal digits of a run's name that tell it from other runs of the same report name.
 _RUN_DIGITS = 12
@@ -103,6 +104,7 @@ class ScoreJob(ShardJob[ScoredMedium]):
             rule=self.rule,
             stamp=self.stamp,
             keep=self.settings.keep_faces,
+            gate=QualityGate(weights.reference, self.settings.quality_gate),
         )
 
         def work(chunk: Chunk, attempt: str) -> dict[str, Any]:
@@ -117,7 +119,7 @@ class ScoreJob(ShardJob[ScoredMedium]):
 
     def failed(self, item: MediumItem, media: MediaRecord) -> ScoredMedium:
         """A medium of which there is nothing but a row."""
-        return ScoredMedium(media, report_row(media, [], 0, self.thresholds, self.rule, self.stamp))
+        return ScoredMedium(media, report_row(media, [], [], self.thresholds, self.rule, self.stamp, OPEN))
 
     def tables(self, chunk: Chunk, results: Sequence[ScoredMedium]) -> dict[str, pa.Table]:
         """Report rows of every path, and the tracks, scores and kept faces of every content."""
@@ -287,6 +289,7 @@ def _bind(
             "sha256": weights.model_id,
             "crop_fingerprint": weights.crop.fingerprint(),
             "thresholds": weights.thresholds.to_json(),
+            **({"reference": weights.reference.id} if weights.reference else {}),
         },
         crops_accepted=accepted,
         arithmetic=arithmetic.name,

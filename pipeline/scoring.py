@@ -24,6 +24,7 @@ from ffpipe.pipeline.plan import MediumItem
 from ffpipe.stages.aggregate import Rule, Thresholds, judge, score_tracks, video_score
 from ffpipe.stages.crop import decode_crop
 from ffpipe.stages.infer import Scorer, probability
+from ffpipe.stages.quality import QualityGate
 
 #: Crops kept of each track: the highest scores, and the lowest to compare with.
 WORST_KEPT, BEST_KEPT = 8, 2
@@ -67,6 +68,7 @@ class MediumScorer:
     rule: Rule
     stamp: Stamp
     keep: str
+    gate: QualityGate
 
     def score(self, item: MediumItem) -> ScoredMedium:
         """Everything about a medium; what goes wrong becomes its status and reason."""
@@ -84,7 +86,7 @@ class MediumScorer:
             self.rule,
             media.frames_decoded,
         )
-        row = report_row(media, tracks, len(faces), self.thresholds, self.rule, self.stamp)
+        row = report_row(media, tracks, faces, self.thresholds, self.rule, self.stamp, self.gate)
         row = replace(row, sampled_frames=tuple(found.times), sampled_seconds=tuple(found.times.values()))
         return ScoredMedium(media, row, scores, tracks, kept(faces, scores, self.keep), found.seconds)
 
@@ -125,15 +127,18 @@ def _parts(faces: Sequence[FaceRecord], size: int) -> Iterator[Sequence[FaceReco
 def report_row(
     media: MediaRecord,
     tracks: Sequence[TrackRecord],
-    faces: int,
+    faces: Sequence[FaceRecord],
     thresholds: Thresholds,
     rule: Rule,
     stamp: Stamp,
+    gate: QualityGate,
 ) -> ReportRow:
-    """The report row of a medium under its first path."""
+    """The report row of a medium under its first path; concerns are of the faces that its score rests on."""
     video = video_score(tracks, rule, media.frames_decoded)
-    judgement = judge(video, thresholds, media.status, media.reason)
     worst = video.worst_track
+    found = gate.measure(media, [f for f in faces if f.track_id == worst.track_id]) if worst else None
+    findings = gate.findings(found) if found else ()
+    judgement = judge(video, thresholds, media.status, media.reason, findings, gate)
     return ReportRow(
         media_id=media.media_id,
         path=media.path,
@@ -150,7 +155,7 @@ def report_row(
         inconclusive_from=judgement.inconclusive_from,
         duration=media.duration,
         n_frames=media.frames_decoded,
-        n_faces=faces,
+        n_faces=len(faces),
         n_tracks=len(tracks),
         worst_track=worst.track_id if worst else None,
         worst_track_start_seconds=worst.first_pts_seconds if worst else None,
@@ -161,6 +166,8 @@ def report_row(
         crops_accepted=stamp.crops_accepted,
         model_id=stamp.model_id,
         provenance_id=stamp.provenance_id,
+        concerns=tuple(each.concern.value for each in findings) if found else None,
+        domain_distance=found.distance if found else None,
         codec=media.codec,
         width=media.width,
         height=media.height,

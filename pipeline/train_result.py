@@ -1,4 +1,4 @@
-"""The end of a training run: thresholds, metrics and model card from what was stored, and the model's folder."""
+"""The end of a training run: thresholds, reference, metrics and model card from what was stored, and the folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ffpipe.manifests.errors import StorageError
+from ffpipe.manifests.shards import ShardGroup, write_atomic
 from ffpipe.models import checkpoint
 from ffpipe.models.detector import Detector
 from ffpipe.pipeline import provenance, training_state
@@ -21,11 +22,16 @@ from ffpipe.pipeline.model_card import CardFacts, write_card
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.provenance_text import as_markdown
 from ffpipe.pipeline.recipe_choice import Choice
+from ffpipe.pipeline.reference import make_reference
+from ffpipe.pipeline.stored_media import labelled_media
 from ffpipe.pipeline.training_data import TrainingMedia
 from ffpipe.pipeline.training_job import Selection, TrainingJob, arithmetic_record, prepare, validation_logits
-from ffpipe.pipeline.validation import Logits, Validation
+from ffpipe.pipeline.validation import Logits, Validation, VideoResult
+from ffpipe.pipeline.weights import REFERENCE_HASH
 from ffpipe.stages.aggregate import Thresholds
+from ffpipe.stages.domain import Reference
 from ffpipe.stages.metrics import auc, bootstrap_interval
+from ffpipe.stages.reference_file import REFERENCE, to_bytes
 
 #: Bootstrap replicates of the frame AUC's interval: faces are many, and groups decide its width.
 _FRAME_REPLICATES = 500
@@ -62,8 +68,10 @@ def finish(run: Run, say: Say) -> TrainResult:
     model, history, best = _best_model(job)
     _, validation = prepare(job, run.source, job.network(model))
     thresholds, frame = Thresholds.from_json(None), None
+    videos: list[VideoResult] = []
     if validation is not None:
         logits = validation_logits(job)
+        videos = validation.videos(logits)
         thresholds, frame = (
             validation.thresholds(logits, job.seed),
             _frame_figures(validation, logits, job.seed),
@@ -76,8 +84,9 @@ def finish(run: Run, say: Say) -> TrainResult:
         "counts": counts,
     }
     arithmetic = arithmetic_record(job)
+    reference = _reference(run, model, videos)
     origin = provenance.finish(run.origin)
-    card = write_card(_card_facts(run, model, counts, best, frame, thresholds, arithmetic))
+    card = write_card(_card_facts(run, model, counts, best, frame, thresholds, arithmetic, reference))
     card = f"{card}\n{as_markdown(origin)}"
     extra = {
         **_facts(run),
@@ -85,7 +94,10 @@ def finish(run: Run, say: Say) -> TrainResult:
         "arithmetic": arithmetic,
         "thresholds": thresholds.to_json(),
         "validated": frame is not None,
+        REFERENCE_HASH: checkpoint.content_id(stored := to_bytes(reference)),
     }
+    # Before the hashes, which make the folder a model.
+    write_atomic(job.folder / REFERENCE, stored)
     try:
         checkpoint.save(
             job.folder, model, name=job.model, options=model.options, extra=extra, metrics=metrics, card=card
@@ -95,6 +107,13 @@ def finish(run: Run, say: Say) -> TrainResult:
     shutil.rmtree(job.state, ignore_errors=True)
     say(_result_line(best, thresholds, frame))
     return TrainResult(job.folder, metrics, origin)
+
+
+def _reference(run: Run, model: Detector, videos: list[VideoResult]) -> Reference:
+    """What the training faces were like, as far as they were stored: fakes made of real faces are not among them."""
+    media = [m for root in run.job.datasets for m in labelled_media(ShardGroup(root, "media", ["faces"]))]
+    chosen, model_id = run.chosen, checkpoint.weights_id(model)
+    return make_reference(run.source, chosen.train, chosen.validation, videos, media, model_id)
 
 
 def _best_model(job: TrainingJob) -> tuple[Detector, list[dict[str, Any]], dict[str, Any]]:
@@ -116,6 +135,7 @@ def _card_facts(
     frame: dict[str, Any] | None,
     thresholds: Thresholds,
     arithmetic: dict[str, Any],
+    reference: Reference,
 ) -> CardFacts:
     return CardFacts(
         spec=model.spec,
@@ -133,6 +153,7 @@ def _card_facts(
         crop=run.media.crop,
         teacher=run.job.teaching.facts() if run.job.teaching else None,
         arithmetic=arithmetic,
+        reference=reference,
         balance=run.job.balance,
         pseudo=run.job.pseudo,
     )

@@ -1,4 +1,4 @@
-"""A model folder as scoring needs it: the network, how its faces are cut, and what its scores are held to."""
+"""A model folder as scoring needs it: the network, how its faces are cut, what its scores and its faces are held to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import torch
 
+from ffpipe.manifests.content import read_file
 from ffpipe.manifests.errors import UsageError, WeightsError
 from ffpipe.models import checkpoint
 from ffpipe.models.errors import CheckpointError
@@ -16,7 +17,11 @@ from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.aggregate import Thresholds
 from ffpipe.stages.crop import CropSettings, Kind
+from ffpipe.stages.domain import Reference
+from ffpipe.stages.reference_file import MAX_BYTES, REFERENCE, from_bytes
 
+#: Key of config.json with the sha256 of the model's reference; absent where it has none.
+REFERENCE_HASH = "reference_sha256"
 #: Key of config.json that says whether its crop settings are those of training; absent where they are.
 CROPS_KNOWN = "crops_known"
 _TRAINED_ON: dict[Kind, str] = {
@@ -33,23 +38,28 @@ _REFUSED: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Loaded weights with their crop settings and thresholds; foreign ones may not say how their faces were cut."""
+    """Loaded weights with their crop settings and thresholds; foreign ones may not say how their faces were cut.
+
+    reference: what their training faces were like; None for foreign ones, and where an older version trained them.
+    """
 
     loaded: checkpoint.LoadedModel
     crop: CropSettings
     thresholds: Thresholds
     crops_known: bool = True
+    reference: Reference | None = None
 
     @classmethod
     def load(cls, directory: Path, device: str | torch.device = "cpu") -> Self:
-        """Raises WeightsError where the folder is no whole model or its configuration does not hold together."""
+        """Raises WeightsError where the folder is no whole model, or what lies in it does not belong together."""
         try:
             loaded = checkpoint.load(directory, device)
         except CheckpointError as error:
             raise WeightsError(str(error)) from None
         crop = _crop(loaded.config, directory)
         known = loaded.config.get(CROPS_KNOWN, True) is True
-        return cls(loaded, crop, Thresholds.from_json(loaded.config.get("thresholds")), known)
+        thresholds = Thresholds.from_json(loaded.config.get("thresholds"))
+        return cls(loaded, crop, thresholds, known, reference=_reference(loaded))
 
     @property
     def model_id(self) -> str:
@@ -113,6 +123,24 @@ def choose_run(given: str | Path | None, workspace: Workspace, say: Say, option:
     directory = find_run(given, workspace, option) if given else workspace.newest_model()
     say(f"weights: {directory}" + ("" if given else ", the newest in the workspace"))
     return directory
+
+
+def _reference(loaded: checkpoint.LoadedModel) -> Reference | None:
+    """The reference that config.json, under its own hash, names by a hash: a lost or foreign one is told."""
+    stored = loaded.config.get(REFERENCE_HASH)
+    if stored is None:
+        return None
+    path = loaded.directory / REFERENCE
+    try:
+        data = read_file(path, MAX_BYTES)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if checkpoint.content_id(data) != stored:
+        raise WeightsError(f"{path} is damaged: its sha256 is not the one in {checkpoint.CONFIG}")
+    try:
+        return from_bytes(data, loaded.model_id)
+    except ValueError as error:
+        raise WeightsError(f"{path} is no reference of these weights: {error}") from None
 
 
 def _crop(config: dict[str, Any], directory: Path) -> CropSettings:

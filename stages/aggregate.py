@@ -8,6 +8,7 @@
   many of its frames, the one of highest mean; the earliest of equals, and the whole track where it is shorter or
   no span holds enough.
 - Faces without an eligible track give no score: the video is not assessable, and the reason counts frames.
+- What `quality.py` withholds of a verdict makes it inconclusive, and the reason says both.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffpipe.manifests.records import Status, TrackRecord, Verdict
+from ffpipe.stages.quality import OPEN, Finding, QualityGate
 from ffpipe.stages.thresholds import Bars, Thresholds, choose_thresholds
 
 __all__ = [
@@ -183,12 +185,25 @@ def video_score(tracks: Sequence[TrackRecord], rule: Rule, frames: int | None = 
 
 
 def judge(
-    video: VideoScore, thresholds: Thresholds, status: Status = Status.OK, status_reason: str | None = None
+    video: VideoScore,
+    thresholds: Thresholds,
+    status: Status = Status.OK,
+    status_reason: str | None = None,
+    findings: Sequence[Finding] = (),
+    gate: QualityGate = OPEN,
 ) -> Judgement:
-    """The verdict on a medium. What failed or has no face is not assessable; `partial` media are judged."""
+    """The verdict on a medium. What failed or has no face is not assessable; `partial` media are judged.
+
+    A verdict that the gate withholds for the findings is inconclusive, with the reason of both.
+    """
     if status not in _JUDGED:
         return Judgement(Verdict.NOT_ASSESSABLE, status_reason or status.value.replace("_", " "))
     judgement = _judge_score(video, thresholds)
+    if withheld := gate.withheld(findings, judgement.verdict):
+        why = " and ".join(finding.words for finding in withheld)
+        judgement = judgement._replace(
+            verdict=Verdict.INCONCLUSIVE, reason=f"{judgement.reason}, but no verdict rests on that: {why}"
+        )
     if status is Status.PARTIAL:
         note = f"only part of the file could be examined ({status_reason or 'it is damaged'})"
         return judgement._replace(reason=f"{judgement.reason}; {note}")

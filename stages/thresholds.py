@@ -94,9 +94,7 @@ class Thresholds:
 
     def _rank(self, rate: float, tracks: int) -> int:
         """Which highest real score bounds the rate; 0 where the data do not reach that far."""
-        each = 1 - (1 - rate) ** (1 / tracks)
-        reached = math.floor(each * (self.real_groups + 1) + _SLACK)
-        return math.floor(each * (self.n_real + 1) + _SLACK) if reached else 0
+        return exceedance_rank(1 - (1 - rate) ** (1 / tracks), self.n_real, self.real_groups)
 
     def to_json(self) -> dict[str, Any]:
         """Ready for JSON; holds the bars of a video with one track too, for people."""
@@ -122,6 +120,15 @@ class Thresholds:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise WeightsError(f"the thresholds stored with the weights are damaged: {error!r}") from None
         return loaded
+
+
+def exceedance_rank(rate: float, count: int, groups: int) -> int:
+    """Which highest of `count` values, of so many independent groups, a new one exceeds at most at `rate`.
+
+    0 where the data do not reach that far.
+    """
+    reached = math.floor(rate * (groups + 1) + _SLACK)
+    return math.floor(rate * (count + 1) + _SLACK) if reached else 0
 
 
 def choose_thresholds(

@@ -130,19 +130,38 @@ def import_weights(
 
 @app.command()
 def models(
-    name: Annotated[str | None, typer.Argument(help="A detector, to see all of it.", metavar="NAME")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A detector, to see all of it, or the MODEL/RUN of a trained one.", metavar="NAME"
+        ),
+    ] = None,
+    workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """List the detectors, or describe one: paper, input, size, options with the paper's tables, both recipes."""
+    """List the detectors, or describe one: paper, input, size, options with the paper's tables, both recipes.
+
+    Of a trained model: what its verdicts rest on, and what it has stored of its training faces.
+    """
     from ffpipe.models import list_detectors
     from ffpipe.pipeline import model_help
 
     columns = shutil.get_terminal_size().columns
     if name is None:
         typer.echo(json.dumps(model_help.list_json()) if json_output else model_help.list_text(columns))
+    elif "/" in name:
+        _describe_run(name, Workspace.find(workspace), json_output)
     elif name not in list_detectors():
         raise UsageError(f"no detector is called {name!r}; known are: {', '.join(list_detectors())}")
     else:
         typer.echo(
             json.dumps(model_help.model_json(name)) if json_output else model_help.model_text(name, columns)
         )
+
+
+def _describe_run(name: str, workspace: Workspace, json_output: bool) -> None:
+    from ffpipe.pipeline.run_help import run_json, run_text
+    from ffpipe.pipeline.weights import Weights, find_run
+
+    weights = Weights.load(find_run(name, workspace, "NAME"))
+    typer.echo(json.dumps(run_json(weights)) if json_output else run_text(weights))

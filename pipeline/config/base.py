@@ -179,6 +179,13 @@ Methods = Annotated[
         description="Use only the fakes of these methods, separated by commas, and the reals that belong to them.",
     ),
 ]
+QualityGate = Annotated[
+    bool,
+    Field(
+        json_schema_extra=LATER,
+        description="Leave a verdict inconclusive where the face is small, blurred or unlike the training data.",
+    ),
+]
 BatchSize = Annotated[
     int, Field(ge=1, le=1024, json_schema_extra=HOW, description="Pictures scored together.")
 ]

@@ -15,6 +15,7 @@ from ffpipe.pipeline.config.base import (
     BatchSize,
     EngineName,
     JobConfig,
+    QualityGate,
     WorkerMemory,
     Workers,
 )
@@ -152,6 +153,7 @@ class ScoreConfig(MediaSettings):
     accept_crops: bool = Field(
         default=False, description="Score ready-made faces cut with other settings than the weights'."
     )
+    quality_gate: QualityGate = True
     keep_faces: Literal["none", "worst", "all"] = Field(
         default="worst", description="Crops kept per track: none, the 8 worst and 2 best, or all."
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ffpipe.pipeline.config.base import Arithmetic, BatchSize, JobConfig, Methods, SplitsFile
+from ffpipe.pipeline.config.base import Arithmetic, BatchSize, JobConfig, Methods, QualityGate, SplitsFile
 
 
 class EvaluateConfig(JobConfig):
@@ -30,6 +30,7 @@ class EvaluateConfig(JobConfig):
     seed: int = Field(default=0, ge=0, description="Seed of the bootstrap.")
     batch_size: BatchSize = 8
     arithmetic: Arithmetic = "auto"
+    quality_gate: QualityGate = True
     accept_crops: bool = Field(
         default=False, description="Score pictures that were cut with other settings than the weights'."
     )

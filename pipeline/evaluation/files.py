@@ -38,13 +38,14 @@ def write_files(
 ) -> None:
     """Write them all; `media` are rows of the media table. Raises StorageError."""
     folder, origin = result.directory, result.facts["provenance"]
+    headline = scores.levels[scores.headline]
 
     def store(name: str, table: pa.Table) -> None:
         tables.write_table(folder / name, tables.with_provenance(table, origin))
 
     store("figures.csv", pa.Table.from_pylist([row.flat() for row in result.rows]))
     store(PICTURES, scores.table([m for m in media if m.faces]))
-    store(MEDIA, media_table(media, found, scores.levels[scores.headline]))
+    store(MEDIA, media_table(media, found, headline))
     if TRACK in scores.levels:
         store(TRACKS, _tracks(scores))
     write_atomic(
@@ -59,7 +60,7 @@ def write_files(
         plots.mkdir(exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot write to {plots}: {error.strerror or error}") from error
-    write_plots(plots, evaluation_plots(result.facts, result.rows, scores.levels[scores.headline]), origin)
+    write_plots(plots, evaluation_plots(result.facts, result.rows, headline, found), origin)
     write_atomic(folder / RESULT, sealed(json.loads(result.to_json()), indent=1))
 
 

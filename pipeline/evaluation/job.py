@@ -16,6 +16,7 @@ from typing import Any
 
 from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.config import EvaluateConfig
+from ffpipe.pipeline.evaluation.coverage import coverage_facts
 from ffpipe.pipeline.evaluation.media import ChosenMedia
 from ffpipe.pipeline.evaluation.parts import RESULT, EvaluationFolder
 from ffpipe.pipeline.evaluation.scores import IMAGE, VIDEO, Scores, score_media
@@ -26,6 +27,7 @@ from ffpipe.pipeline.weights import find_run
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.breakdowns import media_parts, part_rows
 from ffpipe.stages.evaluation import ALL, MEAN, METHOD, Bootstrap, Row, comparisons, table
+from ffpipe.stages.quality import QualityGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +79,28 @@ def _work(subject: Subject, folder: EvaluationFolder, say: Say, advance: Advance
     config, chosen = subject.config, subject.chosen
     facts = subject.facts(folder.path.name)
     subject.open(folder, facts, say)
+    reference = subject.weights.reference
     scores = score_media(
-        chosen.group, chosen.labelled(), subject.scorer, config.frames_per_video, advance, folder.parts
+        chosen.group,
+        chosen.labelled(),
+        subject.scorer,
+        config.frames_per_video,
+        advance,
+        folder.parts,
+        reference,
     )
-    found = outcomes(scores, chosen.everything, subject.weights.thresholds)
+    gate = QualityGate(reference, config.quality_gate)
+    found = outcomes(scores, chosen.everything, subject.weights.thresholds, gate)
+    how = Bootstrap(config.replicates, config.seed, subject.threshold)
     facts |= {
         "headline": scores.headline,
         "untracked": scores.untracked,
         "verdicts": verdict_counts(chosen.everything, found),
+        "coverage": coverage_facts(chosen.everything, found, scores.levels[scores.headline], how),
     }
     if scores.untracked:
         say(f"{scores.untracked} videos have no score: no face was seen in frames enough")
-    rows = _rows(scores, chosen, found, Bootstrap(config.replicates, config.seed, subject.threshold))
+    rows = _rows(scores, chosen, found, how)
     result = Evaluation(folder.path, rows, {**facts, "provenance": provenance.finish(facts["provenance"])})
     write_files(result, scores, chosen.everything, found)
     return result

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import plots
+from ffpipe.pipeline.evaluation.coverage import curves
+from ffpipe.pipeline.evaluation.verdicts import Outcome
 from ffpipe.pipeline.output import inert
 from ffpipe.pipeline.provenance_text import FIELD, as_json
 from ffpipe.stages.curves import reliability, roc, roc_band
@@ -24,15 +26,20 @@ _FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-def evaluation_plots(facts: Mapping[str, Any], rows: Sequence[Row], scored: Scored) -> dict[str, Figure]:
-    """Name -> figure of the headline level; no curves where one class is absent, nothing where nothing was scored."""
+def evaluation_plots(
+    facts: Mapping[str, Any], rows: Sequence[Row], scored: Scored, found: Mapping[str, Outcome]
+) -> dict[str, Figure]:
+    """Name -> figure of the headline level; no curves where one class is absent, nothing where nothing was scored.
+
+    found: by id what became of each medium of the split.
+    """
     if not len(scored.label):
         return {}
     settings = facts["provenance"]["configuration"]
     label, score = scored.label, scored.score
     n_fake = int(label.sum())
     title = _title(facts, len(label) - n_fake, n_fake)
-    found = {
+    made = {
         "reliability": plots.reliability_figure(reliability(label, score), f"Reliability, {title}"),
         "histogram": plots.histogram_figure(
             score[label == 0],
@@ -49,12 +56,18 @@ def evaluation_plots(facts: Mapping[str, Any], rows: Sequence[Row], scored: Scor
         name = inert(facts["detector"])
         line = plots.Line(f"{name}{' (95% band)' if band else ''}", curve, band, point)
         bare = plots.Line(name, curve, None, point)
-        found["roc"] = plots.roc_figure([line], f"ROC, {title}")
-        found["det"] = plots.det_figure([bare], f"DET, {title}")
+        made["roc"] = plots.roc_figure([line], f"ROC, {title}")
+        made["det"] = plots.det_figure([bare], f"DET, {title}")
     bars = _bars([row for row in rows if row.level == facts["headline"] and row.kind == METHOD])
     if bars:
-        found["methods"] = plots.bars_figure(bars, "AUC (95% interval)", f"Methods, {title}")
-    return found
+        made["methods"] = plots.bars_figure(bars, "AUC (95% interval)", f"Methods, {title}")
+    if facts["threshold"] is not None:
+        drawn = curves(found, scored, facts["threshold"], len(found))
+        ends = {name: (of["coverage"], of["risk"]) for name, of in facts["coverage"]["answers"].items()}
+        made["coverage"] = plots.coverage_figure(
+            drawn["scored"], drawn["gated"], ends, f"Coverage and risk, {title}"
+        )
+    return made
 
 
 def _title(facts: Mapping[str, Any], n_real: int, n_fake: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from ffpipe.pipeline.evaluation.parts import PART, Parts
 from ffpipe.pipeline.faces import Face, FaceTable, Rows, largest_per_frame, spread_frames
 from ffpipe.pipeline.loader import Labelled, ShardFaces
 from ffpipe.pipeline.output import Advance
+from ffpipe.pipeline.reference import face_distances, worst_rows
 from ffpipe.pipeline.validation import Logits, VideoResult, gather_videos
+from ffpipe.stages.domain import Reference
 from ffpipe.stages.evaluation import Scored
 from ffpipe.stages.infer import Scorer, probability
 
@@ -35,6 +37,7 @@ class Scores:
 
     main: whether a picture is the largest of its frame, which alone counts at the level of frames and images.
     untracked: videos that have no score, since no face was seen in frames enough. videos: every medium with a picture.
+    distances: by row, of the faces that scores rest on, from those of training; empty without a reference.
     """
 
     faces: FaceTable
@@ -44,6 +47,7 @@ class Scores:
     levels: dict[str, Scored]
     untracked: int
     videos: list[VideoResult]
+    distances: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def headline(self) -> str:
@@ -78,10 +82,12 @@ def score_media(
     frames: int | None = None,
     advance: Advance | None = None,
     parts: Parts | None = None,
+    reference: Reference | None = None,
 ) -> Scores:
     """Score every stored picture of the media, or of at most `frames` frames of each, evenly spread.
 
-    With `parts` those that are committed there are not scored again. Raises IntegrityError naming a damaged shard,
+    With `parts` those that are committed there are not scored again; `reference` is what training faces were like.
+    Raises IntegrityError naming a damaged shard,
     WeightsError where the network gives no number, StorageError.
     """
     source = ShardFaces.index([group], media)
@@ -98,7 +104,11 @@ def score_media(
     videos = gather_videos(table, rows[main], logits[main]) if images else gather_videos(table, rows, logits)
     levels = _levels(table, rows, logits, main, videos, images)
     untracked = sum(video.score is None for video in videos)
-    return Scores(table, rows, logits, main, levels, untracked, videos)
+    distances: dict[int, float] = {}
+    if reference is not None:
+        worst = worst_rows(table, rows, videos)
+        distances = face_distances(source, reference, np.concatenate([rows[:0], *worst.values()]))
+    return Scores(table, rows, logits, main, levels, untracked, videos, distances)
 
 
 def _score(

@@ -75,6 +75,7 @@ class Subject:
             "methods": list(config.methods) if config.methods else None,
             "threshold": self.threshold,
             "threshold_reason": weights.thresholds.reason,
+            "reference": weights.reference.id if weights.reference else None,
             "unscored": dict(chosen.unscored),
             "notes": chosen.notes,
             "provenance": provenance.collect(

@@ -16,6 +16,7 @@ from ffpipe.stages.evaluation import (
     MEAN,
     METHOD,
     QUALITY,
+    Figure,
     Row,
 )
 
@@ -57,7 +58,13 @@ def text_tables(facts: Mapping[str, Any], rows: Sequence[Row]) -> list[TextTable
         for level in levels
         for kind, title in titles.items()
     ]
-    return [_levels(facts, levels, rows), *(part for part in parts if part.rows), _verdicts(facts)]
+    return [
+        _levels(facts, levels, rows),
+        *(part for part in parts if part.rows),
+        _verdicts(facts),
+        _coverage(facts),
+        _concerns(facts),
+    ]
 
 
 def _levels(facts: Mapping[str, Any], levels: Sequence[str], rows: Sequence[Row]) -> TextTable:
@@ -122,6 +129,47 @@ def _verdicts(facts: Mapping[str, Any]) -> TextTable:
     return TextTable(
         f"{_what(facts)}: verdicts", _label(facts, "verdicts"), ["verdict", *counts], shown, notes
     )
+
+
+def _coverage(facts: Mapping[str, Any]) -> TextTable:
+    """How many media were answered, how many of those wrongly, and the area under the risk-coverage curve."""
+    coverage = facts["coverage"]
+    area = coverage["aurc"]
+    answers = coverage["answers"].values()
+    shown: list[list[Cell]] = [
+        ["media of the split", *(coverage["media"] for _ in answers)],
+        ["with a score", *(coverage["scored"] for _ in answers)],
+        ["with a verdict", *(each["answered"] for each in answers)],
+        ["of these wrong", *(each["wrong"] for each in answers)],
+        ["coverage", *(Figure(each["coverage"]) for each in answers)],
+        ["risk", *(Figure(each["risk"]) for each in answers)],
+        ["AURC", *(Figure(area["value"], area["low"], area["high"]) for _ in answers)],
+    ]
+    notes = [
+        "Verdicts: likely manipulated, no manipulation found. Coverage: the share of all media with one, failures "
+        "and abstentions being media without. Risk: the share of wrong verdicts.",
+        "AURC: mean risk over all coverages of the media with a score, those of a score farthest from the threshold "
+        "answered first; the gate has no part in it.",
+    ]
+    if area["reason"]:
+        notes.append(f"AURC: {area['reason']}.")
+    columns = ["verdicts", *coverage["answers"]]
+    return TextTable(f"{_what(facts)}: coverage and risk", _label(facts, "coverage"), columns, shown, notes)
+
+
+def _concerns(facts: Mapping[str, Any]) -> TextTable:
+    concerns = facts["coverage"]["concerns"]
+    shown: list[list[Cell]] = [
+        [name.replace("_", " "), *(of[label][what] for label in of for what in ("media", "withheld"))]
+        for name, of in concerns.items()
+    ]
+    columns = ["concern", "real media", "real, made inconclusive", "fake media", "fake, made inconclusive"]
+    notes = ["A medium may have several concerns, and counts under each of them."]
+    if facts["reference"] is None:
+        notes.append("These weights have no reference: sharpness, bit rate and domain were not looked at.")
+    if not facts["provenance"]["configuration"].get("quality_gate", True):
+        notes.append("The quality gate was off: no concern withheld a verdict.")
+    return TextTable(f"{_what(facts)}: concerns", _label(facts, "concerns"), columns, shown, notes)
 
 
 def _what(facts: Mapping[str, Any]) -> str:

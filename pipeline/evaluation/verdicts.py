@@ -7,35 +7,57 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from ffpipe.manifests.records import Label, MediaRecord, Status, Verdict
+from ffpipe.manifests.records import Concern, Label, MediaRecord, Status, Verdict
 from ffpipe.pipeline.evaluation.scores import Scores
+from ffpipe.pipeline.faces import Rows
+from ffpipe.pipeline.reference import worst_rows
+from ffpipe.pipeline.validation import VideoResult
 from ffpipe.stages.aggregate import Thresholds, judge
 from ffpipe.stages.evaluation import Scored
+from ffpipe.stages.quality import OPEN, Measured, QualityGate, measured
 
 #: The table's columns that are not text, and what they hold.
-_TYPES = {"label": pa.int8(), "score": pa.float64(), "tracks": pa.int32(), "face_side": pa.float64()}
+_TYPES = {
+    "label": pa.int8(),
+    "score": pa.float64(),
+    "tracks": pa.int32(),
+    "face_side": pa.float64(),
+    "concerns": pa.list_(pa.string()),
+    "domain_distance": pa.float64(),
+}
 #: Columns of the table of media; a row is one (dataset, subset, method, media_id).
 COLUMNS = (
     "dataset", "subset", "method", "quality", "media_id", "path", "group", "label", "status", "score", "verdict",
-    "reason", "tracks", "face_side",
+    "reason", "tracks", "face_side", "concerns", "domain_distance",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A medium's score and verdict; score is None where no track had enough frames or there was no picture."""
+    """A medium's score and verdict; score is None where no track had enough frames or there was no picture.
+
+    ungated: the verdict where concerns withhold none. withheld: those of the concerns that made it inconclusive.
+    """
 
     score: float | None
     verdict: Verdict
     reason: str
     tracks: int
     group: str | None
+    ungated: Verdict = Verdict.NOT_ASSESSABLE
+    concerns: tuple[Concern, ...] = ()
+    withheld: tuple[Concern, ...] = ()
+    distance: float | None = None
 
 
-def outcomes(scores: Scores, media: Sequence[MediaRecord], thresholds: Thresholds) -> dict[str, Outcome]:
+def outcomes(
+    scores: Scores, media: Sequence[MediaRecord], thresholds: Thresholds, gate: QualityGate = OPEN
+) -> dict[str, Outcome]:
     """By id what became of each medium, rows of the media table, held to the thresholds that validation chose."""
+    worst = worst_rows(scores.faces, scores.rows, scores.videos)
     known = {m.media_id: m for m in media}
     found = {
         m.media_id: Outcome(
@@ -45,10 +67,39 @@ def outcomes(scores: Scores, media: Sequence[MediaRecord], thresholds: Threshold
         if not m.faces
     }
     for video in scores.videos:
-        medium = known[video.media_id]
-        judged = judge(video.video, thresholds, medium.status, medium.reason)
-        found[video.media_id] = Outcome(video.score, judged.verdict, judged.reason, video.tracks, video.group)
+        medium, rows = known[video.media_id], worst.get(video.media_id)
+        what = Measured() if rows is None else _measured(scores, medium, rows)
+        found[video.media_id] = _outcome(video, medium, what, thresholds, gate)
     return found
+
+
+def _outcome(
+    video: VideoResult, medium: MediaRecord, found: Measured, thresholds: Thresholds, gate: QualityGate
+) -> Outcome:
+    findings = gate.findings(found)
+    plain = judge(video.video, thresholds, medium.status, medium.reason)
+    judged = judge(video.video, thresholds, medium.status, medium.reason, findings, gate)
+    return Outcome(
+        video.score,
+        judged.verdict,
+        judged.reason,
+        video.tracks,
+        video.group,
+        plain.verdict,
+        tuple(each.concern for each in findings),
+        tuple(each.concern for each in gate.withheld(findings, plain.verdict)),
+        found.distance,
+    )
+
+
+def _measured(scores: Scores, medium: MediaRecord, rows: Rows) -> Measured:
+    table = scores.faces
+    return measured(
+        medium,
+        table.side[rows].astype(np.float64),
+        None if table.sharpness is None else table.sharpness[rows].astype(np.float64),
+        np.array([scores.distances[row] for row in rows.tolist()]) if scores.distances else None,
+    )
 
 
 def media_table(media: Sequence[MediaRecord], found: dict[str, Outcome], headline: Scored) -> pa.Table:
@@ -75,6 +126,8 @@ def media_table(media: Sequence[MediaRecord], found: dict[str, Outcome], headlin
                 "reason": outcome.reason,
                 "tracks": outcome.tracks,
                 "face_side": sides.get(m.media_id),
+                "concerns": [concern.value for concern in outcome.concerns],
+                "domain_distance": outcome.distance,
             },
         )
     schema = pa.schema([pa.field(name, _TYPES.get(name, pa.string())) for name in COLUMNS])

@@ -17,6 +17,8 @@ from ffpipe.manifests.schemas import ADDED
 
 #: Largest difference of times in seconds, and of a detector's box in pixels, that other processors explain.
 _SECONDS, _PIXELS = 1e-6, 0.01
+#: The same of a distance from the training faces, in shares of it: moments of all but equal pixels differ more.
+_DISTANCE = 1e-3
 #: A logit may differ by this many times a score's tolerance, of its own size where that is above one: a score moves
 #: by a quarter of what its logit does at most, and saturates.
 _LOGIT = 10
@@ -132,6 +134,8 @@ def _allowed(column: str, now: float, tolerance: float) -> float:
         return tolerance
     if column == "logit":
         return _LOGIT * tolerance * max(1.0, abs(now))
+    if column == "domain_distance":
+        return _DISTANCE * max(1.0, abs(now))
     return _PIXELS if column in _PLACES else _SECONDS
 
 

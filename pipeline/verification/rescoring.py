@@ -40,6 +40,14 @@ class Again:
     origin: Mapping[str, Any]
 
     @property
+    def settings(self) -> ScoreConfig:
+        """What is scored with: as the report says, but no crop of a face is kept, and no gate made up for a report
+        of a time when there was none.
+        """
+        gated = self.config.quality_gate and "quality_gate" in self.origin["configuration"]
+        return self.config.model_copy(update={"keep_faces": "none", "quality_gate": gated})
+
+    @property
     def tolerance(self) -> float:
         """Largest difference of a score that is none: of float32, else as measured when the weights were trained."""
         if self.arithmetic.precision == "float32":
@@ -57,6 +65,10 @@ class Again:
             found.append("the weights cut faces with other settings than those of the report")
         if told.get("thresholds") != self.weights.thresholds.to_json():
             found.append("the weights have other thresholds than those of the report")
+        if told.get("reference") != (self.weights.reference.id if self.weights.reference else None):
+            found.append(
+                "the weights have another reference of their training faces than those of the report"
+            )
         return found
 
 
@@ -109,8 +121,7 @@ def rescore(
     kind = how.weights.inputs(how.config.kind).kind
     job = ScoreJob(
         root=shards.root,
-        # No crop of a face is kept.
-        settings=how.config.model_copy(update={"keep_faces": "none"}),
+        settings=how.settings,
         weights=how.weights.loaded.directory,
         stamp=Stamp(
             how.weights.model_id, how.origin["id"], how.weights.accepts(kind, how.config.accept_crops)

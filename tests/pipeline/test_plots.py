@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import norm
 
+from ffpipe.manifests.records import Concern, Verdict
 from ffpipe.pipeline import plots
 from ffpipe.pipeline.evaluation.plots import evaluation_plots, write_plots
+from ffpipe.pipeline.evaluation.verdicts import Outcome
 from ffpipe.stages.curves import Band, Curve, reliability, roc
 from ffpipe.stages.evaluation import Bootstrap, Scored, table
 
@@ -23,6 +25,12 @@ FACTS = {
     "data": "FF++",
     "split": "test",
     "threshold": 0.6,
+    "coverage": {
+        "answers": {
+            "with the gate": {"coverage": 0.5, "risk": 0.25},
+            "without": {"coverage": 0.0, "risk": None},
+        }
+    },
     "provenance": {"configuration": {"replicates": 100, "seed": 0}},
 }
 
@@ -93,7 +101,33 @@ def test_bars_have_intervals_where_there_are_any() -> None:
 
 def made() -> dict[str, Figure]:
     rows = table("video", SCORED, {"$x$": frozenset(SCORED.medium)}, replicates=100)
-    return evaluation_plots(FACTS, rows, SCORED)
+    return evaluation_plots(FACTS, rows, SCORED, outcomes(SCORED))
+
+
+def outcomes(scored: Scored) -> dict[str, Outcome]:
+    """Every fourth medium is held back, and one beside the scored ones failed."""
+    held = (Concern.BLURRED,)
+    found = {
+        name: Outcome(score, Verdict.INCONCLUSIVE, "", 1, None, withheld=held if k % 4 == 0 else ())
+        for k, (name, score) in enumerate(zip(scored.medium, scored.score.tolist(), strict=True))
+    }
+    return {**found, "f" * 32: Outcome(None, Verdict.NOT_ASSESSABLE, "cut", 0, None)}
+
+
+def test_coverage_is_drawn_of_every_medium_with_the_gate_apart_and_the_verdicts_marked() -> None:
+    (axes,) = made()["coverage"].axes
+    scored, end, gated, _, point = axes.lines
+    assert scored.get_xydata()[-1, 0] == end.get_xydata()[0, 0] == 40 / 41
+    assert gated.get_xydata()[-1, 0] == 30 / 41
+    assert scored.get_linestyle() != gated.get_linestyle()
+    assert point.get_xydata().tolist() == [[0.5, 0.25]], "no point for verdicts that nobody got"
+    words = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert words == [
+        "by confidence, all scored",
+        "without those that the gate holds back",
+        "verdicts with the gate",
+    ]
+    assert axes.get_xlabel() == "coverage: share of all media of the split"
 
 
 def test_files_are_the_same_every_time_and_leave_no_settings_behind(tmp_path) -> None:
@@ -111,7 +145,7 @@ def test_files_are_the_same_every_time_and_leave_no_settings_behind(tmp_path) ->
 
 def test_every_plot_says_its_level_and_n() -> None:
     figures = made()
-    assert set(figures) == {"roc", "det", "reliability", "histogram", "methods"}
+    assert set(figures) == {"roc", "det", "reliability", "histogram", "methods", "coverage"}
     for figure in figures.values():
         assert "video level\nFF++ test, n = 20 real, 20 fake" in figure.axes[0].get_title()
 
@@ -119,5 +153,7 @@ def test_every_plot_says_its_level_and_n() -> None:
 def test_one_class_has_no_curves() -> None:
     fakes = SCORED.at(np.flatnonzero(LABELS == 1).tolist())
     rows = table("video", fakes, {}, replicates=100, threshold=Bootstrap().threshold)
-    assert set(evaluation_plots(FACTS, rows, fakes)) == {"reliability", "histogram"}
-    assert evaluation_plots(FACTS, rows, SCORED.at([])) == {}
+    assert set(evaluation_plots(FACTS, rows, fakes, outcomes(fakes))) == {
+        "reliability", "histogram", "coverage",
+    }  # fmt: skip
+    assert evaluation_plots(FACTS, rows, SCORED.at([]), {}) == {}

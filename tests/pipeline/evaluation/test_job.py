@@ -134,6 +134,7 @@ def test_figures_and_scores_are_on_disk_with_their_provenance(run: Path, workspa
     assert len(pd.read_parquet(result.directory / "tracks.parquet")) == 20
     plots = {path.name for path in (result.directory / "plots").iterdir()}
     names = ("roc", "det", "reliability", "histogram", "methods")
+    names += ("coverage",) if result.facts["threshold"] is not None else ()
     assert plots == {f"{name}.{suffix}" for name in names for suffix in ("png", "svg")}
     assert not (result.directory / "parts").exists()
     frames = scores.groupby("media_id")["score"].mean()

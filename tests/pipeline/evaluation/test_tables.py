@@ -15,7 +15,7 @@ from ffpipe.pipeline.evaluation.tables import (
     text_tables,
 )
 from ffpipe.stages.breakdowns import part_rows
-from ffpipe.stages.evaluation import FIGURES, Bootstrap, Row, Scored, table
+from ffpipe.stages.evaluation import FIGURES, Bootstrap, Figure, Row, Scored, table
 
 FACTS: dict[str, Any] = {
     "detector": "mine",
@@ -30,6 +30,15 @@ FACTS: dict[str, Any] = {
     "threshold_reason": None,
     "notes": ["noted <b>"],
     "verdicts": {"real": {"inconclusive": 2}, "fake": {"likely_manipulated": 1, "not_assessable: no_face": 4}},
+    "reference": None,
+    "coverage": {
+        "media": 9, "scored": 8, "aurc": {"value": 0.125, "low": 0.05, "high": 0.25, "reason": None},
+        "answers": {
+            "with the gate": {"answered": 4, "wrong": 1, "coverage": 4 / 9, "risk": 0.25},
+            "without": {"answered": 0, "wrong": 0, "coverage": 0.0, "risk": None},
+        },
+        "concerns": {"blurred": {"real": {"media": 3, "withheld": 2}, "fake": {"media": 1, "withheld": 0}}},
+    },
     "provenance": {
         "id": "p1", "ffpipe": "0.1.0", "crops_accepted": False, "configuration": {"replicates": 100, "seed": 0},
     },
@@ -58,7 +67,7 @@ def test_the_headline_says_its_level_and_n() -> None:
 
 
 def test_every_table_says_its_level_and_each_row_its_n() -> None:
-    first, *parts, verdicts = text_tables(FACTS, rows())
+    first, *parts, verdicts, coverage, concerns = text_tables(FACTS, rows())
     assert list(first.columns) == ["figure", "video level (headline)", "frame level"]
     assert [row[0] for row in first.rows][-len(FIGURES) :] == [HEADINGS[figure] for figure in FIGURES]
     assert first.rows[3] == ["media without a score", 5, None]
@@ -76,6 +85,10 @@ def test_every_table_says_its_level_and_each_row_its_n() -> None:
         ["likely manipulated", 0, 1],
         ["not assessable: no face", 0, 4],
     ]
+    assert coverage.rows[2] == ["with a verdict", 4, 0]
+    assert coverage.rows[-1] == ["AURC", *[Figure(0.125, 0.05, 0.25)] * 2]
+    assert concerns.rows == [["blurred", 3, 2, 1, 0]]
+    assert any("no reference" in note for note in concerns.notes)
 
 
 def test_the_documents_hold_it_all_and_say_what_is_missing() -> None:
@@ -94,6 +107,6 @@ def test_the_documents_hold_it_all_and_say_what_is_missing() -> None:
     assert "Threshold: none (these weights were not validated)" in text
     assert "video, a\\_b: all media are real." in text
     latex = latex_tables(FACTS, rows())
-    assert latex.count(r"\begin{table*}") == latex.count(r"\end{table*}") == 8
+    assert latex.count(r"\begin{table*}") == latex.count(r"\end{table*}") == 10
     assert r"a\_b & 20 & 20" in latex
     assert r"\label{tab:mine-FF---test-video-face-size}" in latex
