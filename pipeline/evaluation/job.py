@@ -78,7 +78,7 @@ def _work(subject: Subject, folder: EvaluationFolder, say: Say, advance: Advance
     facts = subject.facts(folder.path.name)
     subject.open(folder, facts, say)
     scores = score_media(
-        chosen.group, chosen.labelled(), subject.scorer, config.frames_per_video, advance, folder.parts
+        [chosen.group], chosen.labelled(), subject.scorer, config.frames_per_video, advance, folder.parts
     )
     found = outcomes(scores, chosen.everything, subject.weights.thresholds)
     facts |= {

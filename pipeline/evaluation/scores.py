@@ -72,19 +72,19 @@ class Scores:
 
 
 def score_media(
-    group: ShardGroup,
+    groups: Sequence[ShardGroup],
     media: Mapping[str, Labelled],
     scorer: Scorer,
     frames: int | None = None,
     advance: Advance | None = None,
     parts: Parts | None = None,
 ) -> Scores:
-    """Score every stored picture of the media, or of at most `frames` frames of each, evenly spread.
+    """Score every picture that some datasets store of the media, or of at most `frames` frames of each, evenly spread.
 
     With `parts` those that are committed there are not scored again. Raises IntegrityError naming a damaged shard,
     WeightsError where the network gives no number, StorageError.
     """
-    source = ShardFaces.index([group], media)
+    source = ShardFaces.index(groups, media)
     table = source.table
     rows: Rows = np.arange(len(table))
     if frames is not None:
