@@ -167,8 +167,8 @@ def halve(members: Sequence[Member]) -> frozenset[str]:
     """Groups (as `group_key`) that make the second half of some members, near half of the media.
 
     Groups with the same mix of labels are halved apart. Nothing is drawn: the hash of a group's name says where it
-    goes, so that every run that holds out the same media has the same halves. A group that is more than half of its kind
-    is in the first half.
+    goes, so that every run that holds out the same media has the same halves. A group that is more than half of its
+    kind is in the first half.
     """
     assigned = assign_groups(members, _HALVING, (0.5, 0.5, 0.0))
     return frozenset(group for group, split in assigned.items() if split is Split.VAL)

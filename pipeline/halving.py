@@ -42,15 +42,23 @@ def halve_validation(media: Media, *, wanted: bool = True) -> tuple[Media, Media
     first = {name: m for name, m in media.items() if m.group not in second}
     if min(*_groups(first), *_groups(kept)) < MIN_HALF:
         real, fake = _groups(media)
-        return media, {}, (
-            f"validation is too small to be halved: {real} groups have real media and {fake} fake ones, and each half "
-            f"needs {MIN_HALF} of both; all of it chose checkpoint and thresholds"
+        return (
+            media,
+            {},
+            (
+                f"validation is too small to be halved: {real} groups have real media and {fake} fake ones, and each "
+                f"half needs {MIN_HALF} of both; all of it chose checkpoint and thresholds"
+            ),
         )
     groups = len({m.group for m in kept.values()})
     fakes = sum(m.label for m in kept.values())
-    return first, kept, (
-        f"validation halved by whole groups: {len(kept) - fakes} real and {fakes} fake media of {groups} groups are "
-        "kept for `ffpipe calibrate`, and chose neither checkpoint nor thresholds"
+    return (
+        first,
+        kept,
+        (
+            f"validation halved by whole groups: {len(kept) - fakes} real and {fakes} fake media of {groups} groups "
+            "are kept for `ffpipe calibrate`, and chose neither checkpoint nor thresholds"
+        ),
     )
 
 

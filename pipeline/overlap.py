@@ -120,9 +120,7 @@ def check_overlap(
     return notes
 
 
-def require_new(
-    media: Sequence[MediaRecord], config: Mapping[str, Any], data: str
-) -> list[str]:
+def require_new(media: Sequence[MediaRecord], config: Mapping[str, Any], data: str) -> list[str]:
     """Lines on what is not known of a run and media that are to calibrate it, rows of the media table of `data`.
 
     Raises UsageError where the run or its teacher was trained on some of them, also at another quality of a clip, or

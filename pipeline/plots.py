@@ -237,7 +237,10 @@ def tippett_figure(found: Tippett, title: str, *, before: Tippett, name: str) ->
                 linewidth=1.3 if dash == "-" else 0.9,
             )  # fmt: skip
     axes.set(
-        ylim=(0, 1.02), xlabel="log10 likelihood ratio", ylabel="share of the class with at least this", title=title
+        ylim=(0, 1.02),
+        xlabel="log10 likelihood ratio",
+        ylabel="share of the class with at least this",
+        title=title,
     )
     axes.legend(loc="lower left", fontsize=6)
     return figure

@@ -116,8 +116,8 @@ def collect(
     """The provenance of a run, with the keys of KEYS and those of `facts`.
 
     `configuration` are the resolved settings where there is more to say of them, or less, than `config` does.
-    `weights` are the SHA-256 of the weights that were used, `calibration` is the id of theirs; `started` is when the job began, by default now. `id` is a
-    hash of everything that is no time, place or command line; `finished` is null until `finish`.
+    `weights` are the SHA-256 of the weights that were used, `calibration` is the id of theirs; `started` is when the
+    job began, by default now. `id` is a hash of everything that is no time, place or command line; `finished` is null until `finish`.
     """
     stable = {
         "ffpipe": ffpipe.__version__,

@@ -22,6 +22,7 @@ from ffpipe.manifests.records import (
 from ffpipe.pipeline.medium import MediumReader
 from ffpipe.pipeline.plan import MediumItem
 from ffpipe.stages.aggregate import Rule, Thresholds, judge, score_tracks, video_score
+from ffpipe.stages.calibration import Reading
 from ffpipe.stages.crop import decode_crop
 from ffpipe.stages.infer import Scorer, probability
 
@@ -67,6 +68,7 @@ class MediumScorer:
     rule: Rule
     stamp: Stamp
     keep: str
+    reading: Reading = Reading()
 
     def score(self, item: MediumItem) -> ScoredMedium:
         """Everything about a medium; what goes wrong becomes its status and reason."""
@@ -84,7 +86,7 @@ class MediumScorer:
             self.rule,
             media.frames_decoded,
         )
-        row = report_row(media, tracks, len(faces), self.thresholds, self.rule, self.stamp)
+        row = report_row(media, tracks, len(faces), self.thresholds, self.rule, self.stamp, self.reading)
         row = replace(row, sampled_frames=tuple(found.times), sampled_seconds=tuple(found.times.values()))
         return ScoredMedium(media, row, scores, tracks, kept(faces, scores, self.keep), found.seconds)
 
@@ -129,11 +131,13 @@ def report_row(
     thresholds: Thresholds,
     rule: Rule,
     stamp: Stamp,
+    reading: Reading = Reading(),  # noqa: B008
 ) -> ReportRow:
     """The report row of a medium under its first path."""
     video = video_score(tracks, rule, media.frames_decoded)
     judgement = judge(video, thresholds, media.status, media.reason)
     worst = video.worst_track
+    read = reading.of(video.score, video.n_eligible)
     return ReportRow(
         media_id=media.media_id,
         path=media.path,
@@ -144,8 +148,8 @@ def report_row(
         verdict=judgement.verdict,
         reason=judgement.reason,
         score=video.score,
-        probability=None,
-        log10_likelihood_ratio=None,
+        probability=read.probability,
+        log10_likelihood_ratio=read.log10_likelihood_ratio,
         threshold=judgement.threshold,
         inconclusive_from=judgement.inconclusive_from,
         duration=media.duration,
@@ -167,6 +171,7 @@ def report_row(
         fps=media.fps,
         bit_rate=media.bit_rate,
         frames_expected=media.frames_expected,
+        posterior=read.posterior,
     )
 
 

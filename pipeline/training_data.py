@@ -16,8 +16,8 @@ from ffpipe.manifests.split_files import read_split_file
 from ffpipe.manifests.splits import components, group_key, hold_out_validation
 from ffpipe.pipeline.balance import PseudoFakes
 from ffpipe.pipeline.config import ExtractConfig, TrainConfig
-from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.halving import halve_validation
+from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.overlap import clips_of
 from ffpipe.pipeline.stored_media import (
     are,

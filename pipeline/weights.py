@@ -35,7 +35,10 @@ _REFUSED: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Loaded weights with crop settings, thresholds and calibration (None: uncalibrated); foreign ones may not say how their faces were cut."""
+    """Loaded weights with crop settings, thresholds and calibration (None: uncalibrated).
+
+    Foreign ones may not say how their faces were cut.
+    """
 
     loaded: checkpoint.LoadedModel
     crop: CropSettings
@@ -45,7 +48,7 @@ class Weights:
 
     @classmethod
     def load(cls, directory: Path, device: str | torch.device = "cpu", *, calibrated: bool = True) -> Self:
-        """The weights in a folder, with their calibration unless that is not wanted, damaged as it may be.
+        """The weights in a folder, with their calibration unless that is not wanted.
 
         Raises WeightsError where the folder is no whole model, its configuration does not hold together, or its
         calibration is damaged or of other weights.

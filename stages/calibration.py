@@ -14,7 +14,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -134,7 +134,8 @@ class Calibration:
 
     def facts(self) -> dict[str, Any]:
         """What is told of it in provenance: all but the fitted numbers, which its id stands for."""
-        return {"id": self.id, "method": self.method, "scope": _plain(self.scope), "caps": asdict(self.caps)}
+        scope = {**_plain(self.scope), "words": self.scope.words()}
+        return {"id": self.id, "method": self.method, "scope": scope, "caps": asdict(self.caps)}
 
     def to_json(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -150,18 +151,50 @@ class Calibration:
         """What `to_json` wrote. Raises WeightsError."""
         try:
             caps = Caps(*(float(stored["caps"][f.name]) for f in fields(Caps)))
-            if not (math.isfinite(caps.lowest) and math.isfinite(caps.highest) and caps.lowest <= 0 <= caps.highest):
+            if not (
+                math.isfinite(caps.lowest)
+                and math.isfinite(caps.highest)
+                and caps.lowest <= 0 <= caps.highest
+            ):
                 raise ValueError(f"caps {caps.lowest} and {caps.highest}")
-            return cls(ScoreMap.from_json(stored), caps, scope_of(stored["scope"]), str(stored["model_id"]))
+            return cls(ScoreMap.from_json(stored), caps, _scope(stored["scope"]), str(stored["model_id"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WeightsError(f"the calibration stored with the weights is damaged: {error!r}") from None
+
+
+class Columns(NamedTuple):
+    """Columns of a report row, null where nothing can be said."""
+
+    probability: float | None = None
+    log10_likelihood_ratio: float | None = None
+    posterior: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a run reads its scores: by a calibration, where there is one, and from a prior, where one was given."""
+
+    calibration: Calibration | None = None
+    prior: float | None = None
+
+    def covers(self, tracks: int) -> bool:
+        """Whether a medium with so many eligible tracks is in scope: the highest of more scores is higher by chance."""
+        return self.calibration is not None and tracks <= self.calibration.scope.max_tracks
+
+    def of(self, score: float | None, tracks: int) -> Columns:
+        """What a medium's score says; nothing where it has none, or no calibration is for it."""
+        found = self.calibration
+        if score is None or found is None or not self.covers(tracks):
+            return Columns()
+        posterior = None if self.prior is None else found.posterior(score, self.prior)
+        return Columns(found.probability(score), found.log10_likelihood_ratio(score), posterior)
 
 
 def _plain(scope: Scope) -> dict[str, Any]:
     return {**asdict(scope), "datasets": list(scope.datasets), "forgeries": list(scope.forgeries)}
 
 
-def scope_of(stored: Mapping[str, Any]) -> Scope:
+def _scope(stored: Mapping[str, Any]) -> Scope:
     """A scope from JSON. Raises KeyError or TypeError for what is none."""
     values = {f.name: stored[f.name] for f in fields(Scope)}
     return Scope(**{**values, **{name: tuple(values[name]) for name in ("datasets", "forgeries")}})

@@ -1,7 +1,8 @@
-"""How well likelihood ratios are calibrated: figures before and after with intervals, and the curves of a Tippett plot.
+"""How well likelihood ratios are calibrated: figures with intervals, before and after, and Tippett curves.
 
-ECE and reliability compare probabilities with shares of fakes, which depend on how many of the media are fake. Likelihood
-ratios are therefore read as posteriors at the media's own share of fakes; raw scores p likewise, as LR = p / (1 - p).
+ECE and reliability compare probabilities with shares of fakes, which depend on how many of the media are fake.
+Likelihood ratios are therefore read as posteriors at the media's own share of fakes; raw scores p likewise, as
+LR = p / (1 - p).
 """
 
 from __future__ import annotations
@@ -80,7 +81,10 @@ def measure(
         even = evaluate(truth, expit(ratios), groups, names=["cllr", "cllr_min"], **drawn)
         results = {**own, **even}
         found.append(
-            {name: Figure(results[name].value, results[name].interval.low, results[name].interval.high) for name in FIGURES}
+            {
+                name: Figure(results[name].value, results[name].interval.low, results[name].interval.high)
+                for name in FIGURES
+            }
         )
         reason = reason or next((r.interval.reason for r in results.values() if r.interval.reason), None)
     fake = truth == 1

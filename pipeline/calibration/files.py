@@ -16,7 +16,7 @@ from ffpipe.manifests.shards import write_atomic
 from ffpipe.pipeline import tables
 from ffpipe.pipeline.calibration.plots import calibration_plots
 from ffpipe.pipeline.calibration.scores import FoldScores
-from ffpipe.pipeline.calibration.stored import RESULT
+from ffpipe.pipeline.calibration.stored import RESULT, TEXT
 from ffpipe.pipeline.calibration.tables import markdown
 from ffpipe.pipeline.evaluation.plots import write_plots
 from ffpipe.pipeline.provenance_text import as_markdown
@@ -34,7 +34,7 @@ def write_files(result: CalibrateResult, scores: FoldScores, choice: Choice, mea
     table = scores.table(choice.held_out / np.log(10))
     tables.write_table(folder / "scores.parquet", tables.with_provenance(table, origin))
     text = f"{markdown(result.facts, measured)}\n\n{as_markdown(origin)}"
-    write_atomic(folder / "calibration.md", text.encode())
+    write_atomic(folder / TEXT, text.encode())
     write_plots(folder, _plots(result, scores, choice), origin)
     facts: Mapping[str, Any] = json.loads(json.dumps(result.facts))
     write_atomic(folder / RESULT, sealed(facts, indent=1))

@@ -96,10 +96,16 @@ def _own_half(weights: Weights, config: CalibrateConfig, workspace: Workspace) -
     told = weights.loaded.config
     kept: Mapping[str, str] = told.get("calibration_media") or {}
     if not kept:
-        why = told.get("calibration_half") or "no half of its validation was kept, as earlier versions did not"
-        raise UsageError(f"{weights.name}: {why}; give --data DATASET to calibrate on another labelled dataset")
+        why = (
+            told.get("calibration_half") or "no half of its validation was kept, as earlier versions did not"
+        )
+        raise UsageError(
+            f"{weights.name}: {why}; give --data DATASET to calibrate on another labelled dataset"
+        )
     if config.quality or config.methods:
-        raise UsageError("--quality and --methods choose among the media of --data; a run's own half is as it is")
+        raise UsageError(
+            "--quality and --methods choose among the media of --data; a run's own half is as it is"
+        )
     names = tuple(told["data"]["datasets"])
     groups = [_dataset(name, workspace, "the run's dataset") for name in names]
     rows = [m for m in media_of(groups, None, []) if m.media_id in kept and is_labelled(m)]

@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from ffpipe.manifests.errors import UsageError
+from ffpipe.manifests.errors import StorageError, UsageError
 from ffpipe.manifests.run_lock import RunLock
 from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.arithmetic_choice import device_name
 from ffpipe.pipeline.calibration.fold import Fold, choose_fold
 from ffpipe.pipeline.calibration.scores import FoldScores
-from ffpipe.pipeline.calibration.stored import RESULT, StoredCalibration, read_stored
+from ffpipe.pipeline.calibration.stored import RESULT, TEXT, StoredCalibration, read_stored
 from ffpipe.pipeline.config import CalibrateConfig
 from ffpipe.pipeline.evaluation.parts import EvaluationFolder
 from ffpipe.pipeline.evaluation.scores import score_media
@@ -54,6 +54,14 @@ class CalibrateResult:
         """Everything, as JSON."""
         return json.dumps({**self.facts, "new": self.new}, indent=1)
 
+    def text(self) -> str:
+        """The tables as Markdown. Raises StorageError where those of an earlier calibration are gone."""
+        path = self.directory / TEXT
+        try:
+            return path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+
 
 def calibrate(
     run: str, config: CalibrateConfig, workspace: Workspace, say: Say, advance: Advance | None = None
@@ -72,7 +80,9 @@ def calibrate(
     say(fold.line())
     for note in fold.notes:
         say(note)
-    if reason := too_small([m.label for m in fold.labelled.values()], [m.group for m in fold.labelled.values()]):
+    if reason := too_small(
+        [m.label for m in fold.labelled.values()], [m.group for m in fold.labelled.values()]
+    ):
         raise UsageError(_unfit(weights, fold, reason))
     bound = {"model_id": weights.model_id, "fold": fold.digest(), "method": config.method}
     with RunLock(directory / _LOCK):
@@ -83,7 +93,7 @@ def calibrate(
 
 
 def _check_crop(fold: Fold, weights: Weights, accept_crops: bool) -> bool:
-    """Whether the fold's pictures were cut otherwise than in training. Raises UsageError where that was not accepted."""
+    """Whether the pictures were cut otherwise than in training. Raises UsageError where that was not accepted."""
     cut = fold.crop
     if cut.fingerprint() == weights.crop.fingerprint() and weights.crops_known:
         return False
@@ -101,18 +111,19 @@ def _unfit(weights: Weights, fold: Fold, reason: str) -> str:
     return f"{weights.name}: no calibration can rest on {', '.join(fold.names)}, {fold.split}: {reason}"
 
 
-def _as_before(
-    there: StoredCalibration, bound: dict[str, Any], directory: Path, say: Say
-) -> CalibrateResult:
+def _as_before(there: StoredCalibration, bound: dict[str, Any], directory: Path, say: Say) -> CalibrateResult:
     """The calibration that the run has, where it is the one that is asked for. Raises UsageError where it is not."""
     if dict(there.bound) != bound:
         raise UsageError(
             f"{directory} has another calibration, {there.calibration.id} ({there.calibration.method}, "
-            f"{there.calibration.scope.words()}); --overwrite replaces it, and reports that were made with it then differ"
+            f"{there.calibration.scope.words()}); --overwrite replaces it, and reports made with it then differ"
         )
     say(f"calibrated already, {there.calibration.id}: nothing to do")
     folder = directory / there.folder
-    facts = {"calibration": {"id": there.calibration.id, **there.calibration.to_json()}, "folder": str(folder)}
+    facts = {
+        "calibration": {"id": there.calibration.id, **there.calibration.to_json()},
+        "folder": str(folder),
+    }
     return CalibrateResult(there.calibration, folder, facts, new=False)
 
 

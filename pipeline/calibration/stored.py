@@ -14,15 +14,15 @@ from ffpipe.stages.calibration import Calibration
 
 #: The file in a model's folder. The weights' own hashes do not cover it: it comes later, and may be replaced.
 FILE = "calibration.json"
-#: Names the result of a finished calibration, in a folder of its own.
-RESULT = "result.json"
+#: The result of a finished calibration, in a folder of its own, and its tables.
+RESULT, TEXT = "result.json", "calibration.md"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCalibration:
-    """A calibration with the media (and clips) that it was fitted to, what it is bound to, and the folder of its figures.
+    """A calibration with the media (and clips) that it was fitted to, and what it is bound to.
 
-    `folder` is relative to the model's.
+    `folder` has its figures and is relative to the model's.
     """
 
     calibration: Calibration

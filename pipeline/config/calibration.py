@@ -27,7 +27,8 @@ class CalibrateConfig(JobConfig):
     batch_size: BatchSize = 8
     arithmetic: Arithmetic = "auto"
     accept_crops: bool = Field(
-        default=False, description="Calibrate on pictures that were cut with other settings than the weights'."
+        default=False,
+        description="Calibrate on pictures that were cut with other settings than the weights'.",
     )
     overwrite: bool = Field(
         default=False, json_schema_extra=HOW, description="Replace another calibration of the run."

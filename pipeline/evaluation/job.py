@@ -16,6 +16,7 @@ from typing import Any
 
 from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.config import EvaluateConfig
+from ffpipe.pipeline.evaluation.calibrated import calibrated_facts, calibration_of
 from ffpipe.pipeline.evaluation.media import ChosenMedia
 from ffpipe.pipeline.evaluation.parts import RESULT, EvaluationFolder
 from ffpipe.pipeline.evaluation.scores import IMAGE, VIDEO, Scores, score_media
@@ -88,7 +89,10 @@ def _work(subject: Subject, folder: EvaluationFolder, say: Say, advance: Advance
     }
     if scores.untracked:
         say(f"{scores.untracked} videos have no score: no face was seen in frames enough")
-    rows = _rows(scores, chosen, found, Bootstrap(config.replicates, config.seed, subject.threshold))
+    how = Bootstrap(config.replicates, config.seed, subject.threshold)
+    rows = _rows(scores, chosen, found, how)
+    calibration = calibration_of(subject.weights, chosen)
+    facts["calibration"] = calibrated_facts(scores, calibration, how) if calibration else None
     result = Evaluation(folder.path, rows, {**facts, "provenance": provenance.finish(facts["provenance"])})
     write_files(result, scores, chosen.everything, found)
     return result
