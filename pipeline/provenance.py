@@ -117,7 +117,8 @@ def collect(
 
     `configuration` are the resolved settings where there is more to say of them, or less, than `config` does.
     `weights` are the SHA-256 of the weights that were used, `calibration` is the id of theirs; `started` is when the
-    job began, by default now. `id` is a hash of everything that is no time, place or command line; `finished` is null until `finish`.
+    job began, by default now. `id` is a hash of everything that is no time, place or command line; `finished` is null
+    until `finish`.
     """
     stable = {
         "ffpipe": ffpipe.__version__,

@@ -70,7 +70,8 @@ class Again:
         """What is no fault of the report: that its weights were calibrated since."""
         if self.origin.get("calibration") is None and self._calibration_id:
             return [
-                f"the report is uncalibrated; the weights have the calibration {self._calibration_id} now, which is not used"
+                f"the report is uncalibrated; the calibration {self._calibration_id}, which the weights have now, is "
+                "not used"
             ]
         return []
 
