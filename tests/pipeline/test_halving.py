@@ -36,8 +36,16 @@ def test_the_halves_depend_on_the_groups_alone() -> None:
     ("media", "wanted", "words"),
     [
         ({}, True, "no validation to halve"),
-        (held_out(2 * MIN_HALF - 1), True, "too small to be halved: 39 groups have real media and 39 fake ones"),
-        ({n: m for n, m in held_out(100).items() if m.label}, True, "0 groups have real media and 100 fake ones"),
+        (
+            held_out(2 * MIN_HALF - 1),
+            True,
+            "too small to be halved: 39 groups have real media and 39 fake ones",
+        ),
+        (
+            {n: m for n, m in held_out(100).items() if m.label},
+            True,
+            "0 groups have real media and 100 fake ones",
+        ),
         (held_out(100), False, "as was asked"),
     ],
 )

@@ -54,7 +54,9 @@ def test_it_comes_back_from_json_and_its_id_says_what_it_is() -> None:
     assert "30 real and 25 fake videos of 30 groups" in SCOPE.words()
 
 
-@pytest.mark.parametrize("change", [{"caps": {"lowest": 1, "highest": 2}}, {"scope": {}}, {"method": "none"}, {"caps": None}])
+@pytest.mark.parametrize(
+    "change", [{"caps": {"lowest": 1, "highest": 2}}, {"scope": {}}, {"method": "none"}, {"caps": None}]
+)
 def test_damage_is_told(change) -> None:
     with pytest.raises(WeightsError, match="damaged"):
         Calibration.from_json({**made_calibration().to_json(), **change})

@@ -20,11 +20,15 @@ from ffpipe.stages.calibration_metrics import cllr
 from ffpipe.stages.score_maps import METHODS, fit
 
 
-def fold(groups: int = 60, seed: int = 0, distort=lambda odds: odds) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def fold(
+    groups: int = 60, seed: int = 0, distort=lambda odds: odds
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Two reals and a fake a group, whose log odds are likelihood ratios until they are distorted."""
     random = np.random.default_rng(seed)
     labels = np.tile([0.0, 0.0, 1.0], groups)
-    odds = random.normal(np.where(labels == 1, 2, -2), 2)  # ln LR of N(2, 4) against N(-2, 4) is the value itself
+    odds = random.normal(
+        np.where(labels == 1, 2, -2), 2
+    )  # ln LR of N(2, 4) against N(-2, 4) is the value itself
     return labels, expit(distort(odds)), [f"g{i // 3}" for i in range(3 * groups)]
 
 
@@ -33,7 +37,9 @@ def test_what_is_too_little_is_said() -> None:
     assert unfit(labels, scores, groups) is None
     assert too_small(labels[labels == 1], groups[::3]) == "all media are fake"
     few = 3 * (MIN_GROUPS - 1)
-    assert "9 independent groups have real media and 9 fake ones" in str(too_small(labels[:few], groups[:few]))
+    assert "9 independent groups have real media and 9 fake ones" in str(
+        too_small(labels[:few], groups[:few])
+    )
     assert too_small(labels[: 3 * MIN_GROUPS], groups[: 3 * MIN_GROUPS]) is None
     assert "do not score above" in str(unfit(labels, 1 - scores, groups))
     with pytest.raises(ValueError, match="do not score above"):

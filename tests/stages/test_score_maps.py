@@ -76,7 +76,9 @@ def test_every_map_rises_and_comes_back_from_json(method) -> None:
     np.testing.assert_array_equal(again.log_ratio(scores), found.log_ratio(scores))
     order = np.random.default_rng(1).permutation(len(labels))
     np.testing.assert_allclose(
-        fit(method, labels[order], scores[order]).log_ratio([0.3, 0.8]), found.log_ratio([0.3, 0.8]), rtol=1e-6
+        fit(method, labels[order], scores[order]).log_ratio([0.3, 0.8]),
+        found.log_ratio([0.3, 0.8]),
+        rtol=1e-6,
     )
 
 

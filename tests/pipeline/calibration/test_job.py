@@ -55,9 +55,7 @@ def pairs(groups: int, part: Split, name: str = "") -> list[tuple[str, Label, Sp
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("ws")
     data = root / "datasets" / "made"
-    write_dataset(
-        data, [*pairs(4, Split.TRAIN), *pairs(2 * HALF, Split.VAL), *pairs(4, Split.TEST)], FRAMES
-    )
+    write_dataset(data, [*pairs(4, Split.TRAIN), *pairs(2 * HALF, Split.VAL), *pairs(4, Split.TEST)], FRAMES)
     other = root / "datasets" / "other"
     write_dataset(other, [*pairs(11, Split.TRAIN, "o"), *pairs(2, Split.TEST, "o")], FRAMES, first=500)
     return Workspace(root)
@@ -100,7 +98,13 @@ def test_what_a_calibration_leaves_on_disk(run: Path, workspace: Workspace) -> N
     loaded = Weights.load(run)
     assert loaded.calibration == result.calibration
     scope = result.calibration.scope
-    assert (scope.level, scope.n_real, scope.n_fake, scope.groups, scope.max_tracks) == ("video", 10, 10, 10, 1)
+    assert (scope.level, scope.n_real, scope.n_fake, scope.groups, scope.max_tracks) == (
+        "video",
+        10,
+        10,
+        10,
+        1,
+    )
     assert (scope.datasets, scope.split) == (("made",), "calibration half of validation")
     assert result.calibration.caps.highest == pytest.approx(np.log10(11))
     assert json.loads((run / "hashes.json").read_text()) == before, "what is sealed stays"
@@ -136,7 +140,9 @@ def test_the_same_again_is_nothing_to_do_and_another_needs_overwrite(run: Path, 
     assert first.directory.exists() and other.directory != first.directory
 
 
-def test_an_interrupted_calibration_goes_on(run: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_calibration_goes_on(
+    run: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stop(*_: Any) -> Any:
         raise KeyboardInterrupt
 
@@ -174,13 +180,19 @@ def test_what_the_run_knows_does_not_calibrate_it(settings, words, run: Path, wo
     assert not (run / FILE).exists()
 
 
-def test_too_few_groups_one_class_and_ties_to_the_test_split_are_told(run: Path, workspace: Workspace) -> None:
+def test_too_few_groups_one_class_and_ties_to_the_test_split_are_told(
+    run: Path, workspace: Workspace
+) -> None:
     few = workspace.root / "datasets" / "few"
     write_dataset(few, pairs(9, Split.VAL, "f"), FRAMES, first=700)
-    with pytest.raises(UsageError, match="no calibration can rest on few.*9 independent groups have real media and 9"):
+    with pytest.raises(
+        UsageError, match="no calibration can rest on few.*9 independent groups have real media and 9"
+    ):
         fit(run, workspace, data="few")
     tied = workspace.root / "datasets" / "tied"
-    group = write_dataset(tied, [("t", Label.REAL, Split.VAL), ("u", Label.REAL, Split.VAL)], FRAMES, first=800)
+    group = write_dataset(
+        tied, [("t", Label.REAL, Split.VAL), ("u", Label.REAL, Split.VAL)], FRAMES, first=800
+    )
     test = replace(media_record(810, "t", Label.FAKE, Split.TEST, "tied", 1), faces=0)
     group.commit("f" * 20, "a", {"media": to_table("media", [test]), "faces": to_table("faces", [])}, [])
     said: list[str] = []
@@ -192,7 +204,9 @@ def test_too_few_groups_one_class_and_ties_to_the_test_split_are_told(run: Path,
 def test_scores_that_say_nothing_do_not_calibrate(
     run: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ffpipe.stages.infer.Scorer.score", lambda self, crops, sida: np.zeros(len(crops), np.float32))
+    monkeypatch.setattr(
+        "ffpipe.stages.infer.Scorer.score", lambda self, crops, sida: np.zeros(len(crops), np.float32)
+    )
     folders = set((run / "calibration").glob("*"))
     with pytest.raises(UsageError, match=r"fakes do not score above its reals \(AUC 0.500\)"):
         fit(run, workspace)
@@ -201,7 +215,13 @@ def test_scores_that_say_nothing_do_not_calibrate(
 
 def test_a_run_whose_validation_stayed_whole_asks_for_data(workspace: Workspace) -> None:
     config = TrainConfig(
-        model="tiny", engine="local", recipe="quick", epochs=1, data=("made",), run="whole", halve_validation=False
+        model="tiny",
+        engine="local",
+        recipe="quick",
+        epochs=1,
+        data=("made",),
+        run="whole",
+        halve_validation=False,
     )
     whole = train(config, workspace, lambda line: None).directory
     assert len(checkpoint.load(whole).config["validation_media"]) == 4 * HALF

@@ -28,7 +28,9 @@ def test_weights_come_with_their_calibration(weights: Path) -> None:
     loaded = Weights.load(weights)
     assert loaded.calibration == calibration
     assert loaded.calibration_for(loaded.crop) == calibration
-    assert loaded.calibration_for(CropSettings(kind="whole")) is None, "it is of faces that were cut otherwise"
+    assert loaded.calibration_for(CropSettings(kind="whole")) is None, (
+        "it is of faces that were cut otherwise"
+    )
 
 
 def test_a_calibration_that_is_not_of_these_weights_is_refused(weights: Path) -> None:
