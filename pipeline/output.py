@@ -116,8 +116,8 @@ def uncovered_line(rows: Sequence[Mapping[str, Any]]) -> str | None:
     if not lacking or lacking == len(scored):
         return None
     return (
-        f"{lacking} of {len(scored)} scored inputs {'has' if lacking == 1 else 'have'} no likelihood ratio: more face "
-        "tracks count there than in any video that calibrated"
+        f"{lacking} of {len(scored)} scored inputs {'has' if lacking == 1 else 'have'} no likelihood ratio: "
+        "more face tracks than any that calibrated, or images where videos did, or videos where images did"
     )
 
 

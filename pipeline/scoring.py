@@ -137,7 +137,7 @@ def report_row(
     video = video_score(tracks, rule, media.frames_decoded)
     judgement = judge(video, thresholds, media.status, media.reason)
     worst = video.worst_track
-    read = reading.of(video.score, video.n_eligible)
+    read = reading.of(video.score, video.n_eligible, media.frames_decoded)
     return ReportRow(
         media_id=media.media_id,
         path=media.path,

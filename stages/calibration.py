@@ -25,6 +25,8 @@ from ffpipe.stages.sample import Floats
 from ffpipe.stages.score_maps import Method, ScoreMap
 
 _LN10 = math.log(10)
+#: Levels of scores: media of one frame each, and the others.
+IMAGE, VIDEO = "image", "video"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,13 @@ class Scope:
     fake_groups: int
     max_tracks: int
     crop_fingerprint: str
+
+    def covers(self, tracks: int, frames: int) -> bool:
+        """Whether a medium with so many eligible tracks and frames is one of those that it was fitted to.
+
+        An image's score is of one frame, a video's a mean; and the highest of more scores is higher by chance.
+        """
+        return tracks <= self.max_tracks and (frames == 1) == (self.level == IMAGE)
 
     def words(self) -> str:
         """In a line, for people."""
@@ -177,14 +186,18 @@ class Reading:
     calibration: Calibration | None = None
     prior: float | None = None
 
-    def covers(self, tracks: int) -> bool:
-        """Whether a medium with so many eligible tracks is in scope: the highest of more scores is higher by chance."""
-        return self.calibration is not None and tracks <= self.calibration.scope.max_tracks
+    def of(self, score: float | None, tracks: int, frames: int) -> Columns:
+        """What the score of a medium with so many eligible tracks and frames says; nothing outside the scope."""
+        return (
+            self.columns(score)
+            if self.calibration and self.calibration.scope.covers(tracks, frames)
+            else Columns()
+        )
 
-    def of(self, score: float | None, tracks: int) -> Columns:
-        """What a medium's score says; nothing where it has none, or no calibration is for it."""
+    def columns(self, score: float | None) -> Columns:
+        """What a score within the scope says; nothing where there is none, or no calibration."""
         found = self.calibration
-        if score is None or found is None or not self.covers(tracks):
+        if score is None or found is None:
             return Columns()
         posterior = None if self.prior is None else found.posterior(score, self.prior)
         return Columns(found.probability(score), found.log10_likelihood_ratio(score), posterior)

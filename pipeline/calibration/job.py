@@ -15,6 +15,7 @@ import torch
 
 from ffpipe.manifests.errors import StorageError, UsageError
 from ffpipe.manifests.run_lock import RunLock
+from ffpipe.manifests.sealed import read_sealed
 from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.arithmetic_choice import device_name
 from ffpipe.pipeline.calibration.fold import Fold, choose_fold
@@ -113,18 +114,16 @@ def _unfit(weights: Weights, fold: Fold, reason: str) -> str:
 
 def _as_before(there: StoredCalibration, bound: dict[str, Any], directory: Path, say: Say) -> CalibrateResult:
     """The calibration that the run has, where it is the one that is asked for. Raises UsageError where it is not."""
-    if dict(there.bound) != bound:
+    # The method that `auto` chose may be asked for by its name.
+    method = bound["method"] if bound["method"] != there.calibration.method else there.bound.get("method")
+    if dict(there.bound) != {**bound, "method": method}:
         raise UsageError(
             f"{directory} has another calibration, {there.calibration.id} ({there.calibration.method}, "
             f"{there.calibration.scope.words()}); --overwrite replaces it, and reports made with it then differ"
         )
     say(f"calibrated already, {there.calibration.id}: nothing to do")
     folder = directory / there.folder
-    facts = {
-        "calibration": {"id": there.calibration.id, **there.calibration.to_json()},
-        "folder": str(folder),
-    }
-    return CalibrateResult(there.calibration, folder, facts, new=False)
+    return CalibrateResult(there.calibration, folder, read_sealed(folder / RESULT), new=False)
 
 
 @dataclass(frozen=True, slots=True)

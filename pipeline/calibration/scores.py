@@ -9,7 +9,9 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from ffpipe.pipeline.evaluation.scores import IMAGE, VIDEO, Scores
+from ffpipe.pipeline.evaluation.scores import IMAGE as IMAGES
+from ffpipe.pipeline.evaluation.scores import Scores
+from ffpipe.stages.calibration import IMAGE, VIDEO
 from ffpipe.stages.sample import Floats
 
 
@@ -33,7 +35,7 @@ class FoldScores:
         """Those of scored pictures."""
         videos = [video for video in scored.videos if video.score is not None]
         return cls(
-            IMAGE if scored.headline == IMAGE else VIDEO,
+            IMAGE if scored.headline == IMAGES else VIDEO,
             [video.media_id for video in videos],
             np.array([video.label for video in videos], np.float64),
             np.array([video.score for video in videos], np.float64),

@@ -47,7 +47,9 @@ def calibrated_facts(scores: Scores, calibration: Calibration, how: Bootstrap) -
         "level": every.level,
         "without_ratio": len(every.media) - len(within.media),
         "figures": None,
-        "reason": undefined_reason(within.labels),
+        "reason": undefined_reason(within.labels)
+        if every.level == calibration.scope.level
+        else f"it is of {calibration.scope.level}s, and these are {every.level}s",
     }
     if facts["reason"] is None:
         ratios = calibration.log_ratios(within.scores)

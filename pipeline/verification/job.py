@@ -147,7 +147,7 @@ def _as_read(now: dict[str, Any], then: float | None, reading: Reading) -> dict[
     """
     if then is None or now["log10_likelihood_ratio"] is None or not 0 <= then <= 1:
         return now
-    return {**now, **reading.of(then, tracks=1)._asdict()}
+    return {**now, **reading.columns(then)._asdict()}
 
 
 def _strays(recorded: Recorded) -> list[str]:

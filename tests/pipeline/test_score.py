@@ -410,7 +410,7 @@ def test_calibrated_weights_give_likelihood_ratios_and_a_posterior_for_a_prior(t
     ):
         run(shown, tmp_path / "ws", weights, prior=0.01)
 
-    calibration = calibrated(weights, temperature=0.5)
+    calibration = calibrated(weights, temperature=0.5, level="image")
     found = run(shown, tmp_path / "ws", weights, said=said, prior=0.01)
     (row,) = found.report.to_pylist()
     assert row["score"] == report(plain)["score"].iloc[0], "the same score, read otherwise"

@@ -64,9 +64,13 @@ def test_damage_is_told(change) -> None:
 
 def test_a_row_says_nothing_without_calibration_score_or_scope() -> None:
     found = made_calibration()
-    assert Reading().of(0.9, 1) == Columns(None, None, None)
-    assert Reading(found).of(None, 0) == Columns(None, None, None)
-    assert Reading(found).of(0.9, 3) == Columns(None, None, None), "more tracks than any that calibrated"
-    plain = Reading(found).of(0.9, 2)
+    assert Reading().of(0.9, 1, 9) == Columns(None, None, None)
+    assert Reading(found).of(None, 0, 9) == Columns(None, None, None)
+    assert Reading(found).of(0.9, 3, 9) == Columns(None, None, None), "more tracks than any that calibrated"
+    assert Reading(found).of(0.9, 1, 1) == Columns(None, None, None), "an image, where videos calibrated"
+    images = made_calibration(level="image")
+    assert Reading(images).of(0.9, 1, 2) == Columns(None, None, None)
+    assert Reading(images).of(0.9, 1, 1).probability == found.probability(0.9)
+    plain = Reading(found).of(0.9, 2, 9)
     assert plain == Columns(found.probability(0.9), found.log10_likelihood_ratio(0.9), None)
-    assert Reading(found, 0.01).of(0.9, 1).posterior == found.posterior(0.9, 0.01)
+    assert Reading(found, 0.01).of(0.9, 1, 9).posterior == found.posterior(0.9, 0.01)

@@ -140,6 +140,7 @@ def test_the_same_again_is_nothing_to_do_and_another_needs_overwrite(run: Path, 
     assert first.directory.exists() and other.directory != first.directory
 
 
+@pytest.mark.slow
 def test_an_interrupted_calibration_goes_on(
     run: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +158,7 @@ def test_an_interrupted_calibration_goes_on(
     assert not (result.directory / "parts").exists()
 
 
+@pytest.mark.slow
 def test_another_dataset_but_for_its_test_split(run: Path, workspace: Workspace) -> None:
     said: list[str] = []
     result = fit(run, workspace, said, data="other")
@@ -201,6 +203,7 @@ def test_too_few_groups_one_class_and_ties_to_the_test_split_are_told(
     assert "1 medium left out, which share a group or a person with its test split" in said
 
 
+@pytest.mark.slow
 def test_scores_that_say_nothing_do_not_calibrate(
     run: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +216,7 @@ def test_scores_that_say_nothing_do_not_calibrate(
     assert set((run / "calibration").glob("*")) == folders
 
 
+@pytest.mark.slow
 def test_a_run_whose_validation_stayed_whole_asks_for_data(workspace: Workspace) -> None:
     config = TrainConfig(
         model="tiny",

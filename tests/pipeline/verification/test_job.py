@@ -445,7 +445,7 @@ def test_what_was_too_large_to_be_read_is_not_read_now(place: Path, tmp_path: Pa
 def test_a_calibration_that_changed_or_came_later_is_told(tmp_path: Path) -> None:
     shown, weights = picture(tmp_path / "portrait.png"), make_linear_weights(tmp_path / "model")
     run(shown, tmp_path / "ws", weights, tmp_path / "plain.csv")
-    first = calibrated(weights, temperature=0.5)
+    first = calibrated(weights, temperature=0.5, level="image")
     run(shown, tmp_path / "ws", weights, tmp_path / "read.csv", prior=0.2)
 
     same = check(tmp_path, tmp_path / "read.csv")
@@ -454,7 +454,7 @@ def test_a_calibration_that_changed_or_came_later_is_told(tmp_path: Path) -> Non
     assert later.exit_code == 0 and later.provenance["calibration"] is None
     assert any(f"uncalibrated; the calibration {first.id}" in note for note in later.notes)
 
-    second = calibrated(weights, temperature=0.6)
+    second = calibrated(weights, temperature=0.6, level="image")
     changed = check(tmp_path, tmp_path / "read.csv")
     assert any(
         f"the calibration {second.id}, and the report was made with {first.id}" in p for p in changed.problems
