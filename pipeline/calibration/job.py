@@ -56,10 +56,10 @@ class CalibrateResult:
         return json.dumps({**self.facts, "new": self.new}, indent=1)
 
     def text(self) -> str:
-        """The tables as Markdown. Raises StorageError where those of an earlier calibration are gone."""
+        """The tables as Markdown, without the provenance that their file ends with. Raises StorageError."""
         path = self.directory / TEXT
         try:
-            return path.read_text(encoding="utf-8")
+            return path.read_text(encoding="utf-8").partition("\n## Provenance\n")[0]
         except OSError as error:
             raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
 

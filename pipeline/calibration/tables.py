@@ -61,8 +61,8 @@ def markdown(facts: Mapping[str, Any], measured: Measured) -> str:
         f"fitted to: {scope.words()}",
         f"log10 likelihood ratios are kept within {caps.lowest:.2f} and {caps.highest:.2f}: {scope.fake_groups} groups "
         f"with fakes and {scope.real_groups} with reals support no more (LR at most groups + 1)",
-        f"no likelihood ratio is given to what is no {scope.level}, or where more than {scope.max_tracks} face tracks "
-        "count, the most that any of these media has",
+        f"no likelihood ratio is given to what is no {scope.level}, or where more face tracks count than "
+        f"{scope.max_tracks}, the most that any of these media has",
         *facts["notes"],
     ]
     if facts["without_score"]:
