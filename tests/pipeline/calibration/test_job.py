@@ -56,8 +56,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("ws")
     data = root / "datasets" / "made"
     write_dataset(data, [*pairs(4, Split.TRAIN), *pairs(2 * HALF, Split.VAL), *pairs(4, Split.TEST)], FRAMES)
-    other = root / "datasets" / "other"
-    write_dataset(other, [*pairs(11, Split.TRAIN, "o"), *pairs(2, Split.TEST, "o")], FRAMES, first=500)
     return Workspace(root)
 
 
@@ -125,6 +123,7 @@ def test_what_a_calibration_leaves_on_disk(run: Path, workspace: Workspace) -> N
     assert entry["calibration"] == result.calibration.id and len(entry["outputs"]) == 2
 
 
+@pytest.mark.slow
 def test_the_same_again_is_nothing_to_do_and_another_needs_overwrite(run: Path, workspace: Workspace) -> None:
     first = fit(run, workspace, method="temperature")
     said: list[str] = []
@@ -160,6 +159,8 @@ def test_an_interrupted_calibration_goes_on(
 
 @pytest.mark.slow
 def test_another_dataset_but_for_its_test_split(run: Path, workspace: Workspace) -> None:
+    other = workspace.root / "datasets" / "other"
+    write_dataset(other, [*pairs(11, Split.TRAIN, "o"), *pairs(2, Split.TEST, "o")], FRAMES, first=500)
     said: list[str] = []
     result = fit(run, workspace, said, data="other")
     assert result.calibration.scope.n_real == result.calibration.scope.n_fake == 11
