@@ -17,6 +17,8 @@ from ffpipe.manifests.records import Entry, Label, Split
 
 #: Share of the media for train, validation and test: FaceForensics++'s own 720 : 140 : 140.
 RATIOS = (0.72, 0.14, 0.14)
+#: What halving hashes names with: another order than that of any seed, which would put like with like.
+_HALVING = "halves"
 
 
 class Member(Protocol):
@@ -158,6 +160,17 @@ def hold_out_validation(members: Sequence[Member], seed: int, share: float = RAT
     empty where nothing can be, and the model must then be marked unvalidated.
     """
     assigned = assign_groups(members, seed, (1 - share, share, 0.0))
+    return frozenset(group for group, split in assigned.items() if split is Split.VAL)
+
+
+def halve(members: Sequence[Member]) -> frozenset[str]:
+    """Groups (as `group_key`) that make the second half of some members, near half of the media.
+
+    Groups with the same mix of labels are halved apart. Nothing is drawn: the hash of a group's name says where it
+    goes, so that every run that holds out the same media has the same halves. A group that is more than half of its
+    kind is in the first half.
+    """
+    assigned = assign_groups(members, _HALVING, (0.5, 0.5, 0.0))
     return frozenset(group for group, split in assigned.items() if split is Split.VAL)
 
 

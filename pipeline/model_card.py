@@ -23,6 +23,7 @@ class CardFacts:
 
     workers: that trained together. counts: of media and faces, as in metrics.json. frame: frame AUC with its interval.
     arithmetic: by kind of device, what `arithmetic_choice.measure` found. teacher: as `Teaching.facts` tells.
+    halved: whether half of validation was kept for calibration, in words.
     balance and pseudo: what an epoch drew equally often, and fakes that were made of real faces.
     """
 
@@ -33,6 +34,7 @@ class CardFacts:
     datasets: tuple[str, ...]
     quality: str | None
     split: str
+    halved: str
     counts: dict[str, Any]
     notes: Sequence[str]
     best: dict[str, Any]
@@ -115,6 +117,7 @@ def _data(facts: CardFacts) -> str:
     lines = [
         f"Datasets: {', '.join(facts.datasets)}{quality}. Split: {facts.split}. The test split was not touched.",
         "\n".join(rows),
+        _sentence(facts.halved),
         f"{_draws(train)} {train['downscaled']} training crops were larger than the store "
         "size and had lost detail when they were stored.",
     ]

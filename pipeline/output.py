@@ -8,7 +8,7 @@ characters in it are shown as escapes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TextIO
 
@@ -73,10 +73,14 @@ def verdict_words(verdict: str) -> str:
 
 
 def print_verdicts(
-    rows: Sequence[Mapping[str, Any]], console: Console | None = None, limit: int = SHOWN_ROWS
+    rows: Sequence[Mapping[str, Any]],
+    console: Console | None = None,
+    limit: int = SHOWN_ROWS,
+    calibration: Mapping[str, Any] | None = None,
 ) -> None:
-    """Report rows as a table, or as plain lines where there is no terminal; then a line of counts.
+    """Report rows as a table, or as plain lines where there is no terminal; then counts, and how scores are to be read.
 
+    `calibration` are the facts of the one that the rows were made with.
     Of more than `limit` rows those with the gravest verdicts are printed, and the others are counted.
     """
     console = console or make_console()
@@ -89,6 +93,37 @@ def print_verdicts(
     if len(shown) < len(rows):
         say(f"… and {len(rows) - len(shown)} more in the report", console)
     say(summary_line(rows), console)
+    say(calibration_line(calibration), console)
+    if line := uncovered_line(rows):
+        say(line, console)
+
+
+def calibration_line(facts: Mapping[str, Any] | None) -> str:
+    """How scores are to be read: the scope of a calibration, of which these are the facts, or that there is none."""
+    if facts is None:
+        return "uncalibrated: a score orders videos, and is no probability"
+    caps = facts["caps"]
+    return (
+        f"calibrated ({facts['method']}, {facts['id']}): {inert(facts['scope']['words'])}; log10 LR kept within "
+        f"{caps['lowest']:.2f} and {caps['highest']:.2f}"
+    )
+
+
+def uncovered_line(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """How many inputs have a score and no likelihood ratio, where others have one; None where there are none such."""
+    scored = [row for row in rows if row["score"] is not None]
+    lacking = sum(row["log10_likelihood_ratio"] is None for row in scored)
+    if not lacking or lacking == len(scored):
+        return None
+    return (
+        f"{lacking} of {len(scored)} scored inputs {'has' if lacking == 1 else 'have'} no likelihood ratio: "
+        "more face tracks than any that calibrated, or images where videos did, or videos where images did"
+    )
+
+
+def ratio_text(log10_likelihood_ratio: float | None) -> str:
+    """A log10 likelihood ratio for people, with its sign, or a dash."""
+    return "-" if log10_likelihood_ratio is None else f"{log10_likelihood_ratio:+.2f}"
 
 
 def _gravity(row: Mapping[str, Any]) -> tuple[int, float]:
@@ -98,6 +133,8 @@ def _gravity(row: Mapping[str, Any]) -> tuple[int, float]:
 def plain_line(row: Mapping[str, Any]) -> str:
     """One report row on one line."""
     parts = [verdict_words(row["verdict"]), inert(row["path"]), score_text(row["score"])]
+    if row["log10_likelihood_ratio"] is not None:
+        parts.append(f"log10 LR {ratio_text(row['log10_likelihood_ratio'])}")
     if row["status"] != Status.OK:
         parts.append(f"[{row['status']}]")
     return "  ".join([*parts, inert(row["reason"] or "")]).rstrip()
@@ -108,10 +145,13 @@ def score_text(score: float | None) -> str:
     return "-" if score is None else f"{score:.3f}"
 
 
-def _table(rows: Iterable[Mapping[str, Any]]) -> Table:
+def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    calibrated = any(row["log10_likelihood_ratio"] is not None for row in rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("verdict", no_wrap=True)
     table.add_column("score", justify="right")
+    if calibrated:
+        table.add_column("log10 LR", justify="right", no_wrap=True)
     table.add_column("input")
     table.add_column("reason")
     for row in rows:
@@ -120,6 +160,7 @@ def _table(rows: Iterable[Mapping[str, Any]]) -> Table:
         table.add_row(
             Text(verdict_words(row["verdict"]), style),
             Text(score_text(row["score"])),
+            *([Text(ratio_text(row["log10_likelihood_ratio"]))] if calibrated else []),
             Text(inert(row["path"]), overflow="fold"),
             Text(inert(status + (row["reason"] or ""))),
         )

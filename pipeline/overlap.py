@@ -120,6 +120,31 @@ def check_overlap(
     return notes
 
 
+def require_new(media: Sequence[MediaRecord], config: Mapping[str, Any], data: str) -> list[str]:
+    """Lines on what is not known of a run and media that are to calibrate it, rows of the media table of `data`.
+
+    Raises UsageError where the run or its teacher was trained on some of them, also at another quality of a clip, or
+    they chose its checkpoint and thresholds.
+    """
+    if _MEDIA not in config:
+        return [
+            "this run does not say which media it was trained on; that none of these were among them was not checked"
+        ]
+    teacher, quality = config.get("teacher", {}), config.get("data", {}).get("quality")
+    told = {
+        "the run was trained on": _Learned.of(config, quality, (_MEDIA, _CLIPS)),
+        "its teacher was trained on": _Learned.of(teacher, teacher.get("quality"), (_MEDIA, _CLIPS)),
+        "the run's checkpoint and thresholds were chosen by": _Learned.of(
+            config, quality, (_HELD_OUT, _HELD_OUT_CLIPS)
+        ),
+    }
+    found = {what: learned.seen(media) for what, learned in told.items()}
+    shared = [f"{what} {seen.words(data, examples=True)}" for what, seen in found.items() if seen.ids]
+    if shared:
+        raise UsageError(f"{'; '.join(shared)}: a calibration needs media that the run knows nothing of")
+    return _unchecked(media, config)
+
+
 def shared_people(
     media: Sequence[MediaRecord], known: Sequence[MediaRecord], config: Mapping[str, Any]
 ) -> list[str]:
@@ -128,21 +153,27 @@ def shared_people(
     known are rows of the same dataset, those that the run was trained on among them: names of people and of groups mean
     nothing across datasets.
     """
-    learned = frozenset(config.get(_MEDIA, ()))
-    trained = [m for m in known if m.media_id in learned]
-    groups = {group_key(m) for m in trained}
-    people = {name for m in trained for name in identities(m)}
-    shared = {
-        m.media_id
-        for m in media
-        if m.media_id not in learned and (group_key(m) in groups or not people.isdisjoint(identities(m)))
-    }
+    shared = tied_to(media, known, frozenset(config.get(_MEDIA, ())))
     if not shared:
         return []
     return [
         f"warning: {media_words(len(shared))} of these share a group or a person with what the run was trained on; the "
         "figures flatter it"
     ]
+
+
+def tied_to(
+    media: Iterable[MediaRecord], known: Iterable[MediaRecord], ids: Collection[str]
+) -> frozenset[str]:
+    """The media, none of `ids` themselves, that share a group or a person with media of `ids` among `known`."""
+    others = [m for m in known if m.media_id in ids]
+    groups = {group_key(m) for m in others}
+    people = {name for m in others for name in identities(m)}
+    return frozenset(
+        m.media_id
+        for m in media
+        if m.media_id not in ids and (group_key(m) in groups or not people.isdisjoint(identities(m)))
+    )
 
 
 def _unchecked(media: Iterable[MediaRecord], config: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy.stats import norm
 
+from ffpipe.stages.calibration_figures import Tippett
 from ffpipe.stages.curves import Band, Curve, Reliability
 from ffpipe.stages.sample import Floats
 from ffpipe.stages.selective import CoverageRisk
@@ -190,23 +191,65 @@ def _look(number: int) -> tuple[Any, Any, Any]:
 
 
 @styled
-def reliability_figure(found: Reliability, title: str) -> Figure:
-    """Share of fakes against mean score by bin, with the number of media of each bin written below."""
+def reliability_figure(
+    found: Reliability, title: str, *, before: Reliability | None = None, score: str = "score"
+) -> Figure:
+    """Share of fakes against mean score by bin, with the number of media of each bin written below.
+
+    `before` are the same media before calibration, drawn hollow; `score` is what the axis is of.
+    """
     figure, (axes, counts) = _new(COLUMN, 4.0, 2, sharex=True, height_ratios=(3.2, 1))
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=(0, (2, 2)))
     errors = np.abs(np.stack([found.share - found.low, found.high - found.share]))
     axes.errorbar(
         found.mean, found.share, errors, fmt="o", color=REAL, markersize=3.5, elinewidth=0.8, capsize=1.8,
     )  # fmt: skip
+    if before is not None:
+        axes.plot(
+            before.mean, before.share, "s", color=FAKE, markerfacecolor="white", markersize=3.5, zorder=1,
+            label="raw score",
+        )  # fmt: skip
+        axes.plot([], [], "o", color=REAL, markersize=3.5, label="calibrated")
+        axes.legend(loc="upper left")
     axes.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="share of fakes (95%)", title=title)
     counts.bar(found.mean, found.count, width=0.035, color="#bdbdbd", edgecolor="#404040", linewidth=0.5)
-    counts.set(ylabel="media", xlabel="score (mean of bin)", ylim=(0, 1.5 * found.count.max(initial=1)))
+    counts.set(ylabel="media", xlabel=f"{score} (mean of bin)", ylim=(0, 1.5 * found.count.max(initial=1)))
     for place, count in zip(found.mean, found.count, strict=True):
         counts.annotate(
             str(count), (place, count), (0, 1.5), textcoords="offset points", ha="center", va="bottom",
             fontsize=5.5, rotation=90,
         )  # fmt: skip
     return figure
+
+
+@styled
+def tippett_figure(found: Tippett, title: str, *, before: Tippett, name: str) -> Figure:
+    """Shares of reals and of fakes whose log10 LR is at least as high: calibrated as lines, raw scores as dots.
+
+    What reals have right of 0, and fakes lack there, is misleading evidence.
+    """
+    figure, (axes,) = _new(COLUMN, 3.6)
+    axes.axvline(0, color=GREY, linewidth=0.7, linestyle=(0, (2, 2)))
+    for curves, words, dash in ((found, name, "-"), (before, "raw score", ":")):
+        for shares, colour, kind in ((curves.real, REAL, "real"), (curves.fake, FAKE, "fake")):
+            look = "--" if dash == "-" and kind == "fake" else dash
+            axes.step(
+                *_steps(curves.at, shares), where="pre", color=colour, linestyle=look, label=f"{kind}, {words}",
+                linewidth=1.3 if dash == "-" else 0.9,
+            )  # fmt: skip
+    axes.set(
+        ylim=(0, 1.02),
+        xlabel="log10 likelihood ratio",
+        ylabel="share of the class with at least this",
+        title=title,
+    )
+    axes.legend(loc="lower left", fontsize=6)
+    return figure
+
+
+def _steps(at: Floats, shares: Floats) -> tuple[Floats, Floats]:
+    """A curve that begins with all of the class, and ends with none of it just after its last step."""
+    return np.concatenate([at[:1], at, at[-1:]]), np.concatenate([[1.0], shares, [0.0]])
 
 
 @styled

@@ -107,6 +107,7 @@ def collect(
     configuration: Mapping[str, Any] | None = None,
     *,
     weights: Sequence[str] = (),
+    calibration: str | None = None,
     seed: int | None = None,
     device: str = "cpu",
     started: str | None = None,
@@ -115,8 +116,9 @@ def collect(
     """The provenance of a run, with the keys of KEYS and those of `facts`.
 
     `configuration` are the resolved settings where there is more to say of them, or less, than `config` does.
-    `weights` are the SHA-256 of the weights that were used; `started` is when the job began, by default now. `id` is a
-    hash of everything that is no time, place or command line; `finished` is null until `finish`.
+    `weights` are the SHA-256 of the weights that were used, `calibration` is the id of theirs; `started` is when the
+    job began, by default now. `id` is a hash of everything that is no time, place or command line; `finished` is null
+    until `finish`.
     """
     stable = {
         "ffpipe": ffpipe.__version__,
@@ -124,8 +126,7 @@ def collect(
         "configuration": dict(config.resolved() if configuration is None else configuration),
         "configuration_hash": config.digest(),
         "weights_sha256": list(weights),
-        # There is none yet; its identity will be what tells two calibrations of the same weights apart.
-        "calibration": None,
+        "calibration": calibration,
         "seed": seed,
         "device": device,
         "libraries": library_versions(),

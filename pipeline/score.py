@@ -21,7 +21,7 @@ from ffpipe.manifests.inputs import AnyPath, Inputs, collect
 from ffpipe.manifests.records import Entry, MediaRecord, ReportRow, Status
 from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
-from ffpipe.pipeline import log, plan, provenance, tables
+from ffpipe.pipeline import log, output, plan, provenance, tables
 from ffpipe.pipeline.arithmetic_choice import choose, device_name
 from ffpipe.pipeline.compiling import try_compiled
 from ffpipe.pipeline.config import ScoreConfig
@@ -45,6 +45,7 @@ from ffpipe.pipeline.weights import Weights, choose_run
 from ffpipe.pipeline.workspace import Workspace, bind_job, finish_job, name_for
 from ffpipe.stages.aggregate import Rule, Thresholds
 from ffpipe.stages.arithmetic import Arithmetic
+from ffpipe.stages.calibration import Calibration, Reading
 from ffpipe.stages.crop import Kind
 from ffpipe.stages.infer import Scorer
 from ffpipe.stages.quality import OPEN, QualityGate
@@ -69,11 +70,15 @@ class ScoreJob(ShardJob[ScoredMedium]):
     device: str
     arithmetic: Arithmetic
     kind: Kind
+    reading: Reading = Reading()
 
     @property
     def key(self) -> str:
-        """Names the warm worker: folder, every setting, the weights and how they are computed."""
-        return f"score {self.root} {self.settings.model_dump_json()} {self.stamp.model_id} {self.arithmetic.name}"
+        """Names the warm worker: folder, every setting, the weights, how they are computed, and their calibration."""
+        told = [self.root, self.settings.model_dump_json(), self.stamp.model_id, self.arithmetic.name]
+        return " ".join(
+            map(str, ["score", *told, self.reading.calibration.id if self.reading.calibration else "-"])
+        )
 
     @property
     def shards(self) -> ShardGroup:
@@ -105,6 +110,7 @@ class ScoreJob(ShardJob[ScoredMedium]):
             stamp=self.stamp,
             keep=self.settings.keep_faces,
             gate=QualityGate(weights.reference, self.settings.quality_gate),
+            reading=self.reading,
         )
 
         def work(chunk: Chunk, attempt: str) -> dict[str, Any]:
@@ -201,7 +207,9 @@ def score(
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
     if config.compile:
         say(try_compiled(weights.loaded, device, config.batch_size, arithmetic))
-    root, facts = _bind(config, workspace, weights, accepted, out, device, arithmetic)
+    calibration = weights.calibration_for(weights.inputs(kind))
+    say(_calibration_line(weights, calibration, config.prior))
+    root, facts = _bind(config, workspace, weights, accepted, out, device, arithmetic, calibration)
     job = ScoreJob(
         root=root,
         settings=config,
@@ -211,9 +219,10 @@ def score(
         device=device,
         arithmetic=arithmetic,
         kind=kind,
+        reading=Reading(calibration, config.prior),
     )
     if config.min_faces != Rule().min_faces:
-        say(f"--min-faces {config.min_faces}: the bars of the verdicts were set with {Rule().min_faces}")
+        say(f"--min-faces {config.min_faces}: bars and calibration were set with {Rule().min_faces}")
     if not weights.thresholds.usable:
         say(f"verdicts stay inconclusive with these weights: {weights.thresholds.reason}")
     del weights
@@ -269,12 +278,14 @@ def _bind(
     out: Path | None,
     device: str,
     arithmetic: Arithmetic,
+    calibration: Calibration | None,
 ) -> tuple[Path, dict[str, Any]]:
     """The run's folder and what is stored of it: one for each way to score these inputs into this report."""
     # The folder of the weights is a place; what they are is said by their hash.
     configuration = {name: value for name, value in config.resolved().items() if name != "weights"}
     place = os.fsencode(os.path.abspath(out)) if out else b""  # noqa: PTH100 - an undecodable name stays
     stable = [ffpipe.__version__, config.digest(), weights.model_id, place.hex(), device, arithmetic.name]
+    stable += [calibration.id] if calibration else []
     digest = hashlib.sha256(json.dumps(stable).encode()).hexdigest()
     run = f"{name_for(out.stem if out else 'report')}-{digest[:_RUN_DIGITS]}"
     shards = workspace.scores(run)
@@ -283,6 +294,7 @@ def _bind(
         config,
         configuration,
         weights=[weights.model_id],
+        calibration=calibration.id if calibration else None,
         device=device_name(device),
         model={
             "detector": weights.loaded.config["detector"],
@@ -290,6 +302,7 @@ def _bind(
             "crop_fingerprint": weights.crop.fingerprint(),
             "thresholds": weights.thresholds.to_json(),
             **({"reference": weights.reference.id} if weights.reference else {}),
+            "calibration": calibration.facts() if calibration else None,
         },
         crops_accepted=accepted,
         arithmetic=arithmetic.name,
@@ -297,6 +310,23 @@ def _bind(
     place_facts = {"run": run, "weights": str(weights.loaded.directory)}
     facts = {"configuration": configuration, "provenance": {**origin, **place_facts}}
     return shards.root, bind_job(shards.root, digest, facts, "write to another --out")
+
+
+def _calibration_line(weights: Weights, calibration: Calibration | None, prior: float | None) -> str:
+    """Whether scores can be read as likelihood ratios. Raises UsageError for a prior without a calibration."""
+    if calibration is not None:
+        return output.calibration_line(calibration.facts())
+    other = (
+        "; the calibration of these weights is of faces that were cut otherwise"
+        if weights.calibration
+        else ""
+    )
+    if prior is not None:
+        raise UsageError(
+            f"--prior {prior:g}: a posterior needs calibrated weights, and these are not{other}; "
+            f"`ffpipe calibrate {weights.loaded.directory}` does that"
+        )
+    return f"{output.calibration_line(None)}{other}"
 
 
 def _items(

@@ -22,6 +22,7 @@ from ffpipe.manifests.records import (
 from ffpipe.pipeline.medium import MediumReader
 from ffpipe.pipeline.plan import MediumItem
 from ffpipe.stages.aggregate import Rule, Thresholds, judge, score_tracks, video_score
+from ffpipe.stages.calibration import Reading
 from ffpipe.stages.crop import decode_crop
 from ffpipe.stages.infer import Scorer, probability
 from ffpipe.stages.quality import QualityGate
@@ -69,6 +70,7 @@ class MediumScorer:
     stamp: Stamp
     keep: str
     gate: QualityGate
+    reading: Reading = Reading()
 
     def score(self, item: MediumItem) -> ScoredMedium:
         """Everything about a medium; what goes wrong becomes its status and reason."""
@@ -86,7 +88,9 @@ class MediumScorer:
             self.rule,
             media.frames_decoded,
         )
-        row = report_row(media, tracks, faces, self.thresholds, self.rule, self.stamp, self.gate)
+        row = report_row(
+            media, tracks, faces, self.thresholds, self.rule, self.stamp, self.gate, self.reading
+        )
         row = replace(row, sampled_frames=tuple(found.times), sampled_seconds=tuple(found.times.values()))
         return ScoredMedium(media, row, scores, tracks, kept(faces, scores, self.keep), found.seconds)
 
@@ -132,6 +136,7 @@ def report_row(
     rule: Rule,
     stamp: Stamp,
     gate: QualityGate,
+    reading: Reading = Reading(),  # noqa: B008
 ) -> ReportRow:
     """The report row of a medium under its first path; concerns are of the faces that its score rests on."""
     video = video_score(tracks, rule, media.frames_decoded)
@@ -139,6 +144,7 @@ def report_row(
     found = gate.measure(media, [f for f in faces if f.track_id == worst.track_id]) if worst else None
     findings = gate.findings(found) if found else ()
     judgement = judge(video, thresholds, media.status, media.reason, findings, gate)
+    read = reading.of(video.score, video.n_eligible, media.frames_decoded)
     return ReportRow(
         media_id=media.media_id,
         path=media.path,
@@ -149,8 +155,8 @@ def report_row(
         verdict=judgement.verdict,
         reason=judgement.reason,
         score=video.score,
-        probability=None,
-        log10_likelihood_ratio=None,
+        probability=read.probability,
+        log10_likelihood_ratio=read.log10_likelihood_ratio,
         threshold=judgement.threshold,
         inconclusive_from=judgement.inconclusive_from,
         duration=media.duration,
@@ -174,6 +180,7 @@ def report_row(
         fps=media.fps,
         bit_rate=media.bit_rate,
         frames_expected=media.frames_expected,
+        posterior=read.posterior,
     )
 
 

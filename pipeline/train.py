@@ -58,6 +58,8 @@ def train(config: TrainConfig, workspace: Workspace, say: Say, advance: Advance 
     require_teacher(config.model, given=config.teacher is not None)
     choice, media, teaching = _resolve(config, workspace, say)
     say(_data_line(media))
+    if media.validation:
+        say(media.halved)
     for note in media.notes:
         say(note)
     job = _job(config, workspace, choice, media, teaching, pseudo)
@@ -111,6 +113,7 @@ def _resolve(
         pseudo_fakes(config),
         splits=config.splits,
         methods=config.methods,
+        halve=config.halve_validation,
     )
     teaching = _teaching(config, workspace, choice, media, teacher) if teacher else None
     return choice, media, teaching
@@ -226,6 +229,8 @@ def _digest(config: TrainConfig, choice: Choice, media: TrainingMedia, teaching:
     parts = [config.digest(), choice.recipe.to_json(), media.data_digest, media.datasets, taught]
     # Where a split file lies is a place as well. Runs without one keep the digest that they had before there were any.
     parts += [media.splits_digest] if media.splits_digest else []
+    # A run that was begun when all of validation chose its checkpoint does not go on with half of it.
+    parts += [media.halved] if media.calibration else []
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

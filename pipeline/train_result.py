@@ -145,6 +145,7 @@ def _card_facts(
         datasets=run.media.datasets,
         quality=run.media.quality,
         split=run.media.split,
+        halved=run.media.halved,
         counts=counts,
         notes=run.media.notes,
         best=best,
@@ -182,6 +183,9 @@ def _facts(run: Run) -> dict[str, Any]:
         "train_clips": media.train_clips,
         "validation_media": sorted(media.validation),
         "validation_clips": media.validation_clips,
+        "calibration_media": {name: media.calibration[name].group for name in sorted(media.calibration)},
+        "calibration_clips": media.calibration_clips,
+        "calibration_half": media.halved,
     }
 
 

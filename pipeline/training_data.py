@@ -16,6 +16,7 @@ from ffpipe.manifests.split_files import read_split_file
 from ffpipe.manifests.splits import components, group_key, hold_out_validation
 from ffpipe.pipeline.balance import PseudoFakes
 from ffpipe.pipeline.config import ExtractConfig, TrainConfig
+from ffpipe.pipeline.halving import halve_validation
 from ffpipe.pipeline.loader import Labelled
 from ffpipe.pipeline.overlap import clips_of
 from ffpipe.pipeline.stored_media import (
@@ -50,6 +51,8 @@ class TrainingMedia:
     quality: the one that all media have, as far as they have any. split: where the division comes from, in words.
     crop: settings that the faces were cut with. data_digest: hash of the shards' content. train_clips and
     validation_clips: the clips that the media are copies of. splits_digest: hash of the split file, where there is one.
+    calibration: the half of the validation groups that training does not look at (calibration_clips: its clips);
+    halved: what was done, in words.
     """
 
     datasets: tuple[str, ...]
@@ -63,6 +66,9 @@ class TrainingMedia:
     validation_clips: list[str] = field(default_factory=list)
     splits_digest: str | None = None
     notes: list[str] = field(default_factory=list)
+    calibration: dict[str, Labelled] = field(default_factory=dict)
+    calibration_clips: list[str] = field(default_factory=list)
+    halved: str = ""
 
 
 def pseudo_fakes(config: TrainConfig) -> PseudoFakes | None:
@@ -84,11 +90,13 @@ def choose_media(
     *,
     splits: Path | None = None,
     methods: Sequence[str] | None = None,
+    halve: bool = True,
 ) -> TrainingMedia:
     """The media to train on: the named datasets, or the only labelled one; the test split is never touched.
 
     With pseudo-fakes real media are enough. Those never validate, so that without labelled fakes nothing does.
     A split file at `splits` replaces the stored split. Fakes are those of `methods`, else of all but `left_out`.
+    With `halve` half of the validation groups are kept for calibration, where there are enough of them.
 
     Raises UsageError where the choice is not clear (several datasets or qualities), a name is unknown, a class
     is missing, the split file lists what is not there, datasets were cut with different crop settings, or pseudo-fakes
@@ -113,6 +121,7 @@ def choose_media(
     if pseudo:
         train, validation = _beside_pseudo_fakes(train, validation, pseudo, notes)
     _require_classes(train, names, pseudo)
+    validation, calibration, halved = halve_validation(validation, wanted=halve)
     return TrainingMedia(
         datasets=names,
         train=train,
@@ -125,6 +134,9 @@ def choose_media(
         validation_clips=clips_of(stored, validation),
         splits_digest=given.digest if given else None,
         notes=notes,
+        calibration=calibration,
+        calibration_clips=clips_of(stored, calibration),
+        halved=halved,
     )
 
 

@@ -13,9 +13,11 @@ from ffpipe.manifests.content import read_file
 from ffpipe.manifests.errors import UsageError, WeightsError
 from ffpipe.models import checkpoint
 from ffpipe.models.errors import CheckpointError
+from ffpipe.pipeline.calibration.stored import read_stored
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.aggregate import Thresholds
+from ffpipe.stages.calibration import Calibration
 from ffpipe.stages.crop import CropSettings, Kind
 from ffpipe.stages.domain import Reference
 from ffpipe.stages.reference_file import MAX_BYTES, REFERENCE, from_bytes
@@ -38,28 +40,41 @@ _REFUSED: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Loaded weights with their crop settings and thresholds; foreign ones may not say how their faces were cut.
+    """Loaded weights with crop settings, thresholds and calibration (None: uncalibrated).
 
-    reference: what their training faces were like; None for foreign ones, and where an older version trained them.
+    Foreign ones may not say how their faces were cut. reference: what their training faces were like; None for foreign
+    ones, and where an older version trained them.
     """
 
     loaded: checkpoint.LoadedModel
     crop: CropSettings
     thresholds: Thresholds
     crops_known: bool = True
+    calibration: Calibration | None = None
     reference: Reference | None = None
 
     @classmethod
-    def load(cls, directory: Path, device: str | torch.device = "cpu") -> Self:
-        """Raises WeightsError where the folder is no whole model, or what lies in it does not belong together."""
+    def load(cls, directory: Path, device: str | torch.device = "cpu", *, calibrated: bool = True) -> Self:
+        """The weights in a folder, with their calibration unless that is not wanted.
+
+        Raises WeightsError where the folder is no whole model, or what lies in it is damaged or does not belong
+        together.
+        """
         try:
             loaded = checkpoint.load(directory, device)
         except CheckpointError as error:
             raise WeightsError(str(error)) from None
         crop = _crop(loaded.config, directory)
         known = loaded.config.get(CROPS_KNOWN, True) is True
-        thresholds = Thresholds.from_json(loaded.config.get("thresholds"))
-        return cls(loaded, crop, thresholds, known, reference=_reference(loaded))
+        stored = read_stored(directory, loaded.model_id) if calibrated else None
+        return cls(
+            loaded,
+            crop,
+            Thresholds.from_json(loaded.config.get("thresholds")),
+            known,
+            stored.calibration if stored else None,
+            _reference(loaded),
+        )
 
     @property
     def model_id(self) -> str:
@@ -74,6 +89,11 @@ class Weights:
     def inputs(self, asked: Kind | None) -> CropSettings:
         """How pictures are taken for these weights: as was asked; whole for weights of whole images; else faces."""
         return replace(self.crop, kind=asked or ("whole" if self.crop.kind == "whole" else "face"))
+
+    def calibration_for(self, crop: CropSettings) -> Calibration | None:
+        """The calibration, where faces so cut are what it was fitted to; it says nothing of others."""
+        fits = self.calibration and self.calibration.scope.crop_fingerprint == crop.fingerprint()
+        return self.calibration if fits else None
 
     def accepts(self, kind: Kind, accept_crops: bool) -> bool:
         """Whether pictures are scored that are of another kind than those of training; the rows then say so.

@@ -1,4 +1,4 @@
-"""Commands that measure trained detectors: evaluate, compare, robustness."""
+"""Commands that measure trained detectors, and calibrate them: evaluate, calibrate, compare, robustness."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from ffpipe.pipeline.cli.common import CONSOLE, JsonOption, WorkspaceOption, app, say
 from ffpipe.pipeline.cli.options import configured
-from ffpipe.pipeline.config import CompareConfig, EvaluateConfig, RobustnessConfig
+from ffpipe.pipeline.config import CalibrateConfig, CompareConfig, EvaluateConfig, RobustnessConfig
 from ffpipe.pipeline.output import Progress
 from ffpipe.pipeline.workspace import Workspace
 
@@ -41,6 +41,28 @@ def evaluate(
     else:
         print_figures(result.rows, CONSOLE)
         say(headline_line(result.facts, result.rows))
+    return 0
+
+
+@app.command()
+@configured(CalibrateConfig)
+def calibrate(
+    run: RunArgument,
+    settings: CalibrateConfig,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Turn a trained model's scores into likelihood ratios, fitted on media that it has not seen.
+
+    By default on the half of the run's validation that training kept for this. `score` then gives each video a capped
+    log10 likelihood ratio, its probability at even odds, and with --prior the posterior. Tables and plots go to the
+    run's folder.
+    """
+    from ffpipe.pipeline.calibration import job
+
+    with Progress("calibrate", "pictures", console=CONSOLE) as advance:
+        result = job.calibrate(run, settings, Workspace.find(workspace), say, advance)
+    typer.echo(result.to_json() if json_output else result.text())
     return 0
 
 

@@ -54,7 +54,8 @@ def score(
     if json_output:
         typer.echo(to_json(result.report))
     else:
-        print_verdicts(result.report.to_pylist(), CONSOLE, SHOWN_VERDICTS)
+        told = result.provenance["model"]["calibration"]
+        print_verdicts(result.report.to_pylist(), CONSOLE, SHOWN_VERDICTS, told)
     return result.exit_code
 
 

@@ -1,6 +1,7 @@
 """Settings of each job, declared once: default, unit, range and help; TOML and the command line fill them in."""
 
 from ffpipe.pipeline.config.base import ArithmeticName, EngineName, JobConfig
+from ffpipe.pipeline.config.calibration import CalibrateConfig
 from ffpipe.pipeline.config.degrade import DegradeConfig
 from ffpipe.pipeline.config.importing import ImportConfig
 from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConfig
@@ -14,6 +15,7 @@ from ffpipe.pipeline.config.verify import VerifyConfig
 
 __all__ = [
     "ArithmeticName",
+    "CalibrateConfig",
     "CompareConfig",
     "DegradeConfig",
     "EngineName",

@@ -23,6 +23,7 @@ JOBS = (
     "train",
     "score",
     "evaluate",
+    "calibrate",
     "compare",
     "export",
     "import",

@@ -150,6 +150,13 @@ class ScoreConfig(MediaSettings):
         json_schema_extra=LATER,
         description="Compile the network first: half a minute or more a worker, then faster.",
     )
+    prior: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        json_schema_extra=LATER,
+        description="How probable a forgery is before the video is seen, for the posterior; needs a calibration.",
+    )
     accept_crops: bool = Field(
         default=False, description="Score ready-made faces cut with other settings than the weights'."
     )

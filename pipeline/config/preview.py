@@ -10,6 +10,7 @@ from ffpipe.pipeline.config.training import TrainConfig
 NOT_SHOWN = (
     "teacher", "unpaired", "pretrained", "epochs", "batch_size", "accumulate", "learning_rate", "weight_decay",
     "optimiser", "momentum", "schedule", "patience", "num_workers", "loader_workers", "engine", "address", "run",
+    "halve_validation",
 )  # fmt: skip
 
 

@@ -88,6 +88,11 @@ class TrainConfig(JobConfig):
         description="What an epoch draws equally often: as the recipe says, every face once, both classes, or each "
         "method and as many real faces as fakes.",
     )
+    halve_validation: bool = Field(
+        default=True,
+        json_schema_extra=LATER,
+        description="Keep half of the validation groups for `ffpipe calibrate`, where there are enough for two halves.",
+    )
     frames_per_video: int | None = Field(
         default=None, ge=1, description="Faces' frames per video; default from the recipe."
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.config import EvaluateConfig
+from ffpipe.pipeline.evaluation.calibrated import calibrated_facts, calibration_of
 from ffpipe.pipeline.evaluation.coverage import coverage_facts
 from ffpipe.pipeline.evaluation.media import ChosenMedia
 from ffpipe.pipeline.evaluation.parts import RESULT, EvaluationFolder
@@ -81,7 +82,7 @@ def _work(subject: Subject, folder: EvaluationFolder, say: Say, advance: Advance
     subject.open(folder, facts, say)
     reference = subject.weights.reference
     scores = score_media(
-        chosen.group,
+        [chosen.group],
         chosen.labelled(),
         subject.scorer,
         config.frames_per_video,
@@ -101,6 +102,8 @@ def _work(subject: Subject, folder: EvaluationFolder, say: Say, advance: Advance
     if scores.untracked:
         say(f"{scores.untracked} videos have no score: no face was seen in frames enough")
     rows = _rows(scores, chosen, found, how)
+    calibration = calibration_of(subject.weights, chosen)
+    facts["calibration"] = calibrated_facts(scores, calibration, how) if calibration else None
     result = Evaluation(folder.path, rows, {**facts, "provenance": provenance.finish(facts["provenance"])})
     write_files(result, scores, chosen.everything, found)
     return result

@@ -76,7 +76,7 @@ class Scores:
 
 
 def score_media(
-    group: ShardGroup,
+    groups: Sequence[ShardGroup],
     media: Mapping[str, Labelled],
     scorer: Scorer,
     frames: int | None = None,
@@ -84,13 +84,13 @@ def score_media(
     parts: Parts | None = None,
     reference: Reference | None = None,
 ) -> Scores:
-    """Score every stored picture of the media, or of at most `frames` frames of each, evenly spread.
+    """Score every picture that some datasets store of the media, or of at most `frames` frames of each, evenly spread.
 
     With `parts` those that are committed there are not scored again; `reference` is what training faces were like.
     Raises IntegrityError naming a damaged shard,
     WeightsError where the network gives no number, StorageError.
     """
-    source = ShardFaces.index([group], media)
+    source = ShardFaces.index(groups, media)
     table = source.table
     rows: Rows = np.arange(len(table))
     if frames is not None:

@@ -12,6 +12,7 @@ import ffpipe
 from ffpipe.pipeline import provenance
 from ffpipe.pipeline.arithmetic_choice import device_name
 from ffpipe.pipeline.config import EvaluateConfig
+from ffpipe.pipeline.evaluation.calibrated import calibrated_on, calibration_of
 from ffpipe.pipeline.evaluation.media import ChosenMedia, check_media, choose_split
 from ffpipe.pipeline.evaluation.openings import open_test
 from ffpipe.pipeline.evaluation.parts import EvaluationFolder
@@ -62,6 +63,7 @@ class Subject:
     def facts(self, evaluation: str) -> dict[str, Any]:
         """What is to be told beside the figures of an evaluation of this name, ready for JSON."""
         config, weights, chosen, device = self.config, self.weights, self.chosen, self.scorer.device.type
+        calibration = calibration_of(weights, chosen)
         return {
             "run": str(weights.loaded.directory),
             "detector": weights.loaded.config["detector"],
@@ -81,6 +83,7 @@ class Subject:
             "provenance": provenance.collect(
                 config,
                 weights=[weights.model_id],
+                calibration=calibration.id if calibration else None,
                 model_id=weights.model_id,
                 crops_accepted=self.accepted,
                 fit=weights.crop.fit,
@@ -105,6 +108,7 @@ def prepare(run: Path, config: EvaluateConfig, workspace: Workspace, say: Say) -
     device = "cuda" if torch.cuda.is_available() else "cpu"
     weights = Weights.load(run, device)
     chosen = choose_split(workspace, config, config.split)
+    chosen.notes.extend(calibrated_on(weights, chosen))
     accepted = check_media(chosen, weights, config, say)
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
     scorer = Scorer(weights.loaded, device, config.batch_size, arithmetic, weights.crop.fit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ffpipe.pipeline.evaluation.calibrated import calibrated_table
 from ffpipe.pipeline.text_tables import Cell, TextTable, latex_document, markdown_text
 from ffpipe.stages.calibration_metrics import BINS
 from ffpipe.stages.evaluation import (
@@ -60,11 +61,21 @@ def text_tables(facts: Mapping[str, Any], rows: Sequence[Row]) -> list[TextTable
     ]
     return [
         _levels(facts, levels, rows),
+        *_calibrated(facts),
         *(part for part in parts if part.rows),
         _verdicts(facts),
         _coverage(facts),
         _concerns(facts),
     ]
+
+
+def _calibrated(facts: Mapping[str, Any]) -> list[TextTable]:
+    """Raw and calibrated figures, where the run has a calibration for such pictures."""
+    if facts.get("calibration") is None:
+        return []
+    title = f"{_what(facts)}: calibration, {facts['headline']} level"
+    draws = facts["provenance"]["configuration"]["replicates"]
+    return [calibrated_table(facts["calibration"], title, _label(facts, "calibration"), draws)]
 
 
 def _levels(facts: Mapping[str, Any], levels: Sequence[str], rows: Sequence[Row]) -> TextTable:
@@ -204,6 +215,9 @@ def _notes(facts: Mapping[str, Any]) -> list[str]:
         f"ECE: {BINS} bins of equal width. ECE of few media is too high, Cllr min too low, and their intervals with "
         "them.",
         "Cllr, in bits, reads a score p as the likelihood ratio p / (1 - p). TPR at 1% FPR is not interpolated.",
+        "Calibrated figures are in a table of their own."
+        if facts.get("calibration")
+        else "Uncalibrated: `ffpipe calibrate` turns scores into likelihood ratios.",
     ]
 
 

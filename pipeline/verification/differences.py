@@ -25,7 +25,7 @@ _LOGIT = 10
 #: A number in a sentence is rounded to three places.
 _ROUNDED = 1.1e-3
 
-_SCORES = {"score", "probability", "worst_window_score", "worst_score"}
+_SCORES = {"score", "worst_window_score", "worst_score"}
 _PLACES = {"box"}
 _NUMBER = re.compile(r"\d+\.\d+")
 #: What tells the rows of a table of a medium apart.

@@ -24,6 +24,7 @@ from ffpipe.pipeline.verification.inputs import Input, chosen, find_inputs
 from ffpipe.pipeline.verification.recorded import Recorded, read_recorded
 from ffpipe.pipeline.verification.rescoring import Again, again, rescore
 from ffpipe.pipeline.workspace import Workspace
+from ffpipe.stages.calibration import Reading
 
 #: Facts of the provenance that explain differences; of the first two the parts are compared.
 _ENVIRONMENT = ("libraries", "ffmpeg", "ffpipe", "commit", "python", "machine", "processor", "device")
@@ -89,7 +90,11 @@ def verify(
     rows = chosen(recorded.tables["report"].to_pylist(), config.only)
     how = again(recorded.origin, config, workspace, say)
     origin = provenance.collect(
-        config, weights=[how.weights.model_id], device=device_name(how.device), started=began
+        config,
+        weights=[how.weights.model_id],
+        calibration=how.reading.calibration.id if how.reading.calibration else None,
+        device=device_name(how.device),
+        started=began,
     )
     with TemporaryDirectory(prefix="ffpipe-verify-") as scratch:
         inputs = find_inputs(rows, recorded.origin, config.root, Path(scratch), how.config.max_bytes)
@@ -98,7 +103,7 @@ def verify(
         report,
         verified,
         [*recorded.problems, *how.problems(), *_strays(recorded)],
-        recorded.notes,
+        [*recorded.notes, *how.notes()],
         environment(recorded.origin, origin),
         provenance.finish(origin),
     )
@@ -126,13 +131,23 @@ def _verified(
     verified = []
     for each, differences in zip(inputs, found, strict=True):
         if not differences:
-            row = rows[os.fsencode(each.scored_as)]
+            row = _as_read(rows[os.fsencode(each.scored_as)], each.row["score"], how.reading)
             differences += compare_report(each.row, row, how.tolerance, apart)
             differences += beside.get(row["media_id"], [])
             verified.append(Verified(each.name, differences, True))
         else:
             verified.append(Verified(each.name, differences, False))
     return verified
+
+
+def _as_read(now: dict[str, Any], then: float | None, reading: Reading) -> dict[str, Any]:
+    """The row as it is now, with the likelihood ratio of the score `then`.
+
+    How far the scores may differ is known, but not how far likelihood ratios then do: that depends on the map.
+    """
+    if then is None or now["log10_likelihood_ratio"] is None or not 0 <= then <= 1:
+        return now
+    return {**now, **reading.columns(then)._asdict()}
 
 
 def _strays(recorded: Recorded) -> list[str]:

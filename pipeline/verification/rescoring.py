@@ -23,6 +23,7 @@ from ffpipe.pipeline.verification.inputs import Input
 from ffpipe.pipeline.weights import Weights, find_run
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.arithmetic import Arithmetic
+from ffpipe.stages.calibration import Reading
 from ffpipe.stages.tuning import TOLERANCE
 
 #: Largest difference of a score that is no difference in float32.
@@ -69,7 +70,33 @@ class Again:
             found.append(
                 "the weights have another reference of their training faces than those of the report"
             )
+        then, now = self.origin.get("calibration"), self._calibration_id
+        if then is not None and then != now:
+            found.append(
+                f"the weights have {f'the calibration {now}' if now else 'no calibration'}, and the report was made "
+                f"with {then}: it reads its scores otherwise"
+            )
         return found
+
+    def notes(self) -> list[str]:
+        """What is no fault of the report: that its weights were calibrated since."""
+        if self.origin.get("calibration") is None and self._calibration_id:
+            return [
+                f"the report is uncalibrated; the calibration {self._calibration_id}, which the weights have now, is "
+                "not used"
+            ]
+        return []
+
+    @property
+    def reading(self) -> Reading:
+        """How scores are read; not at all where the report does not either."""
+        if self.origin.get("calibration") is None:
+            return Reading()
+        return Reading(self.weights.calibration, self.config.prior)
+
+    @property
+    def _calibration_id(self) -> str | None:
+        return self.weights.calibration.id if self.weights.calibration else None
 
 
 def again(origin: Mapping[str, Any], config: VerifyConfig, workspace: Workspace, say: Say) -> Again:
@@ -130,6 +157,7 @@ def rescore(
         device=how.device,
         arithmetic=how.arithmetic,
         kind=kind,
+        reading=how.reading,
     )
     unique = {each.scored_as: each for each in inputs}
     items = plan.items_from([Entry(path) for path in unique], [each.now for each in unique.values()])

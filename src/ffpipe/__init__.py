@@ -8,6 +8,7 @@ report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
 ffpipe.report("report.parquet")  # the same as pages, one of the run and one of each video
 ffpipe.verify("report.parquet")  # the same inputs, weights and scores, once more
 figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # AUC, EER, AP, … of the test split
+ffpipe.calibrate("sfcl-hcmf/paper-001")  # scores then come with likelihood ratios
 ffpipe.compare(["sida-linear/quick-001", "sfcl-hcmf/paper-001"], "FF++")
 ffpipe.robustness("sfcl-hcmf/paper-001", "FF++")  # the same under damage, and controls
 ffpipe.degrade("FF++/", "FF++/", crf=[23, 40])  # the qualities that lack
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas
 
+    from ffpipe.pipeline.calibration.job import CalibrateResult
     from ffpipe.pipeline.degrade.job import DegradeResult
     from ffpipe.pipeline.evaluation.compare import Comparison
     from ffpipe.pipeline.evaluation.job import Evaluation
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
+    "calibrate",
     "check_splits",
     "compare",
     "degrade",
@@ -170,6 +173,17 @@ def evaluate(run: StrPath, data: str, *, workspace: StrPath | None = None, **set
     from ffpipe.pipeline.evaluation.job import evaluate as job
 
     return job(str(run), EvaluateConfig.build({"data": data, **settings}), _workspace(workspace), _say)
+
+
+def calibrate(run: StrPath, *, workspace: StrPath | None = None, **settings: Any) -> CalibrateResult:
+    """Calibrate a run on media that it has not seen; `settings` are those of `ffpipe calibrate`.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.calibration.job import calibrate as job
+    from ffpipe.pipeline.config import CalibrateConfig
+
+    return job(str(run), CalibrateConfig.build(settings), _workspace(workspace), _say)
 
 
 def robustness(run: StrPath, data: str, *, workspace: StrPath | None = None, **settings: Any) -> Robustness:

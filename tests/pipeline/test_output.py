@@ -4,6 +4,7 @@ import io
 import re
 
 import pytest
+from calibrations import made_calibration
 from names import NAMES, report_row
 from rich.console import Console
 
@@ -38,7 +39,7 @@ def test_every_name_is_shown_and_inert(terminal):
         assert display_path(name) in bare
     if not terminal:
         assert text == bare
-        assert len(text.splitlines()) == len(NAMES) + 1
+        assert len(text.splitlines()) == len(NAMES) + 2
 
 
 def test_a_reason_is_inert_too():
@@ -63,7 +64,10 @@ def test_summary_counts_verdicts_and_failures():
         report_row(verdict=Verdict.NOT_ASSESSABLE, status=Status.NO_FACE, score=None, reason="no face found"),
     ]
     text = printed(rows, terminal=False)
-    assert text.splitlines()[-1] == "3 inputs: 1 likely manipulated, 2 not assessable (1 failed)"
+    assert text.splitlines()[-2:] == [
+        "3 inputs: 1 likely manipulated, 2 not assessable (1 failed)",
+        "uncalibrated: a score orders videos, and is no probability",
+    ]
     assert "[missing]  no such file" in text
 
 
@@ -74,6 +78,25 @@ def test_of_many_rows_the_gravest_are_printed_and_the_rest_counted():
     assert "loud.mp4" in lines[0]
     assert lines[2] == "… and 8 more in the report"
     assert lines[3].startswith("10 inputs: ")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_likelihood_ratios_are_shown_with_the_scope_of_their_calibration(terminal):
+    rows = [
+        report_row(score=0.9, log10_likelihood_ratio=1.204, probability=0.94),
+        report_row(score=0.8, log10_likelihood_ratio=-0.5, probability=0.24),
+        report_row(score=0.7),
+        report_row(score=None, status=Status.NO_FACE, verdict=Verdict.NOT_ASSESSABLE),
+    ]
+    text = ESCAPES.sub("", printed(rows, terminal, calibration=made_calibration().facts()))
+    assert "+1.20" in text and "-0.50" in text and text.count("log10 LR") >= 2
+    told = text.splitlines()
+    assert (
+        told[-2].startswith("calibrated (temperature, ")
+        and "30 real and 25 fake videos of 30 groups" in told[-2]
+    )
+    assert told[-1].startswith("1 of 3 scored inputs has no likelihood ratio")
+    assert "log10 LR" not in printed([report_row()], terminal)
 
 
 def test_no_color_leaves_no_colour(monkeypatch):

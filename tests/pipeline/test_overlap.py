@@ -9,7 +9,7 @@ from training_faces import media_record
 
 from ffpipe.manifests.errors import UsageError
 from ffpipe.manifests.records import Label, MediaRecord, Split
-from ffpipe.pipeline.overlap import check_overlap, clips_of, taught_from
+from ffpipe.pipeline.overlap import check_overlap, clips_of, require_new, taught_from, tied_to
 
 
 def medium(number: int, clip: str | None = None, quality: str | None = None) -> MediaRecord:
@@ -77,3 +77,31 @@ def test_a_student_notes_what_its_teacher_and_that_ones_teacher_saw() -> None:
     }
     assert taught_from({"train_media": ["m1"]}) == {"train_media": ["m1"]}
     assert taught_from({}) == {}
+
+
+def test_what_calibrates_a_run_is_new_to_it_and_to_its_teacher() -> None:
+    fresh = {"quality": "c0", "train_media": [name(8)], "train_clips": ["y"]}
+    known = config(9, clips=("x",), teacher=fresh, validation_media=[name(7)], validation_clips=["z"])
+    assert require_new(SHOWN, known, "set") == []
+    for seen, words in (
+        (config(1), "the run was trained on 1 medium of set"),
+        (config(9, clips=("b",)), r"the run was trained on other copies \(c40\) of 1 medium of set"),
+        (config(9, teacher={**fresh, "train_clips": ["c"]}), "its teacher was trained on other copies"),
+        (
+            config(9, validation_media=[name(4)]),
+            "the run's checkpoint and thresholds were chosen by 1 medium",
+        ),
+    ):
+        with pytest.raises(UsageError, match=words):
+            require_new(SHOWN, seen, "set")
+    assert "does not say which media" in require_new(SHOWN, {}, "set")[0]
+
+
+def test_media_are_tied_by_group_and_by_person() -> None:
+    def shows(number: int, group: str, source: str | None = None) -> MediaRecord:
+        return media_record(number, group, Label.REAL, Split.VAL, "set", 1, source_id=source)
+
+    media = [shows(1, "a"), shows(2, "b", "anna"), shows(3, "c", "ben"), shows(4, "d")]
+    known = [*media, shows(5, "a"), shows(6, "e", "anna")]
+    assert tied_to(media, known, {name(5), name(6)}) == {name(1), name(2)}
+    assert tied_to(media, known, {name(4)}) == frozenset()

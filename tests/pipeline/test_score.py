@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from calibrations import calibrated
 from media import damaged_files, make_face_clip, make_noise_clip
-from small_weights import LOW_BARS, make_weights
+from small_weights import LOW_BARS, make_linear_weights, make_weights
 from tiny_scoring import INLINE, picture, run
 
 from ffpipe.manifests.content import sha256_file
@@ -394,3 +395,45 @@ def test_real_clips_have_a_verdict_each(clips: Path, weights: Path, tmp_path: Pa
     rows = report(result)
     assert len(rows) == len({path for path in rows["path_bytes"]})
     assert not rows[rows["status"] == "ok"]["score"].isna().all()
+
+
+def test_calibrated_weights_give_likelihood_ratios_and_a_posterior_for_a_prior(tmp_path: Path) -> None:
+    shown, weights = picture(tmp_path / "portrait.png"), make_linear_weights(tmp_path / "model")
+    said: list[str] = []
+    plain = run(shown, tmp_path / "ws", weights, said=said)
+    assert "uncalibrated: a score orders videos, and is no probability" in said
+    assert plain.provenance["calibration"] is None and plain.provenance["model"]["calibration"] is None
+    columns = ["probability", "log10_likelihood_ratio", "posterior"]
+    assert report(plain)[columns].isna().all(axis=None)
+    with pytest.raises(
+        UsageError, match=r"--prior 0.01: a posterior needs calibrated weights.*ffpipe calibrate"
+    ):
+        run(shown, tmp_path / "ws", weights, prior=0.01)
+
+    calibration = calibrated(weights, temperature=0.5, level="image")
+    found = run(shown, tmp_path / "ws", weights, said=said, prior=0.01)
+    (row,) = found.report.to_pylist()
+    assert row["score"] == report(plain)["score"].iloc[0], "the same score, read otherwise"
+    assert row["probability"] == calibration.probability(row["score"])
+    assert row["log10_likelihood_ratio"] == calibration.log10_likelihood_ratio(row["score"])
+    assert row["posterior"] == calibration.posterior(row["score"], 0.01)
+    assert found.provenance["calibration"] == calibration.id
+    assert found.provenance["model"]["calibration"] == calibration.facts()
+    assert found.provenance["configuration"]["prior"] == 0.01
+    assert any(line.startswith(f"calibrated (temperature, {calibration.id})") for line in said)
+    assert found.root != plain.root, "another calibration is another run"
+
+    calibrated(weights, crop_fingerprint="0" * 16)
+    other = run(shown, tmp_path / "ws", weights, said=said)
+    assert report(other)[columns].isna().all(axis=None)
+    assert any("is of faces that were cut otherwise" in line for line in said)
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, -0.5])
+def test_a_prior_lies_between_0_and_1(prior: float) -> None:
+    with pytest.raises(UsageError, match=f"--prior {prior}"):
+        ScoreConfig.build({"prior": prior})
+
+
+def test_a_configuration_without_a_prior_has_the_hash_that_it_had() -> None:
+    assert "prior" not in ScoreConfig().bound() and ScoreConfig(prior=0.1).bound()["prior"] == 0.1

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from calibrations import calibrated
 from media import make_face_clip, make_noise_clip
-from small_weights import LOW_BARS, make_weights
+from small_weights import LOW_BARS, make_linear_weights, make_weights
 from tiny_scoring import picture, run
 
 from ffpipe.manifests.errors import UsageError, WeightsError
@@ -439,3 +440,28 @@ def test_what_was_too_large_to_be_read_is_not_read_now(place: Path, tmp_path: Pa
     assert made.report.column("sha256").to_pylist() == [""]
     result = check(place, tmp_path / "r.csv", tmp_path / "ws")
     assert result.exit_code == 0, list(lines(result))
+
+
+def test_a_calibration_that_changed_or_came_later_is_told(tmp_path: Path) -> None:
+    shown, weights = picture(tmp_path / "portrait.png"), make_linear_weights(tmp_path / "model")
+    run(shown, tmp_path / "ws", weights, tmp_path / "plain.csv")
+    first = calibrated(weights, temperature=0.5, level="image")
+    run(shown, tmp_path / "ws", weights, tmp_path / "read.csv", prior=0.2)
+
+    same = check(tmp_path, tmp_path / "read.csv")
+    assert (same.exit_code, same.notes, same.provenance["calibration"]) == (0, [], first.id)
+    later = check(tmp_path, tmp_path / "plain.csv")
+    assert later.exit_code == 0 and later.provenance["calibration"] is None
+    assert any(f"uncalibrated; the calibration {first.id}" in note for note in later.notes)
+
+    second = calibrated(weights, temperature=0.6, level="image")
+    changed = check(tmp_path, tmp_path / "read.csv")
+    assert any(
+        f"the calibration {second.id}, and the report was made with {first.id}" in p for p in changed.problems
+    )
+    assert differing(changed) == {"portrait.png": ["log10_likelihood_ratio", "posterior", "probability"]}
+    (weights / "calibration.json").unlink()
+    gone = check(tmp_path, tmp_path / "read.csv", hashes_only=True)
+    assert gone.exit_code and any(
+        "have no calibration, and the report" in problem for problem in gone.problems
+    )

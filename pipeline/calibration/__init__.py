@@ -1,0 +1,1 @@
+"""Calibrating a trained detector: scores to likelihood ratios on a fold of its own."""
