@@ -25,6 +25,7 @@ from ffpipe.pipeline import log, plan, provenance, tables
 from ffpipe.pipeline.arithmetic_choice import choose, device_name
 from ffpipe.pipeline.compiling import try_compiled
 from ffpipe.pipeline.config import ScoreConfig
+from ffpipe.pipeline.credentials import reader_for
 from ffpipe.pipeline.driver import ShardJob, drive, forget_failed, hash_entries
 from ffpipe.pipeline.engine import Chunk, Worker
 from ffpipe.pipeline.hashing import Hashed
@@ -103,6 +104,7 @@ class ScoreJob(ShardJob[ScoredMedium]):
             rule=self.rule,
             stamp=self.stamp,
             keep=self.settings.keep_faces,
+            credentials=reader_for(self.settings),
         )
 
         def work(chunk: Chunk, attempt: str) -> dict[str, Any]:
@@ -190,6 +192,7 @@ def score(
     """
     if out is not None:
         tables.check_output(out)
+    reader_for(config)
     found = _collect(paths, config, workspace, out, say)
     directory = choose_run(config.weights, workspace, say, "--weights")
     weights = Weights.load(directory)

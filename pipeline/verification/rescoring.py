@@ -15,6 +15,7 @@ from ffpipe.manifests.records import Entry
 from ffpipe.models import checkpoint
 from ffpipe.pipeline import plan
 from ffpipe.pipeline.config import ScoreConfig, VerifyConfig
+from ffpipe.pipeline.credentials import reader_for
 from ffpipe.pipeline.driver import drive
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.score import ScoreJob, ScoreResult, gather, run_shards
@@ -109,8 +110,7 @@ def rescore(
     kind = how.weights.inputs(how.config.kind).kind
     job = ScoreJob(
         root=shards.root,
-        # No crop of a face is kept.
-        settings=how.config.model_copy(update={"keep_faces": "none"}),
+        settings=_settings(how.config),
         weights=how.weights.loaded.directory,
         stamp=Stamp(
             how.weights.model_id, how.origin["id"], how.weights.accepts(kind, how.config.accept_crops)
@@ -125,3 +125,13 @@ def rescore(
     with shards.lock():
         drive(job, items, job.settings, say, advance)
         return gather(job, Inputs(entries=list(unique)), items, how.origin)
+
+
+def _settings(config: ScoreConfig) -> ScoreConfig:
+    """Those of the report; no crop of a face is kept, and without its trust list no credentials are read."""
+    changes: dict[str, Any] = {"keep_faces": "none"}
+    try:
+        reader_for(config)
+    except UsageError:
+        changes |= {"c2pa": False, "c2pa_trust": None}
+    return config.model_copy(update=changes)
