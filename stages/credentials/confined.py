@@ -165,7 +165,7 @@ def _heard(descriptors: list[int], settings: list[str], seconds: float) -> dict[
         except ChildDied as error:
             if error.signal == signal.SIGXCPU:
                 return _unreadable("its reader used up its CPU seconds")
-            return _unreadable(f"its reader failed: {error}")
+            return _unreadable(error.told("its reader died"))
 
 
 def _unreadable(problem: str) -> dict[str, Any]:
