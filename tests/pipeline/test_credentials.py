@@ -82,6 +82,7 @@ def test_they_change_neither_verdict_nor_score_nor_reason_nor_the_run_s_settings
     assert "c2pa" not in digests[0].bound()
 
 
+@pytest.mark.slow
 def test_a_trust_list_is_named_by_its_hash(place: Path) -> None:
     found = told(scored(place, "trusting.parquet", c2pa_trust=place / "trust.pem"))
     assert found["signed.jpg"]["state"] == "valid"

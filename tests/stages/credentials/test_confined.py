@@ -40,7 +40,9 @@ def signed(
     return {suffix: sign(path, folder / f"signed{suffix}", signer) for suffix, path in plain.items()}
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".mp4", ".mov"])
+@pytest.mark.parametrize(
+    "suffix", [".png", ".mp4", *(pytest.param(s, marks=pytest.mark.slow) for s in (".jpg", ".mov"))]
+)
 def test_a_whole_manifest_is_untrusted_without_a_list_and_valid_with_its_authority_on_it(
     signed: dict[str, Path], signer: Signer, suffix: str
 ) -> None:
@@ -57,6 +59,7 @@ def test_a_whole_manifest_is_untrusted_without_a_list_and_valid_with_its_authori
     assert (listed.state, listed.failures, listed.trust_list) == ("valid", (), trust.sha256)
 
 
+@pytest.mark.slow
 def test_another_authority_vouches_for_nobody_else(signed: dict[str, Path]) -> None:
     trust = TrustList(make_signer("Somebody else").authority)
     assert read_credentials(str(signed[".png"]), trust).state == "untrusted"
@@ -75,6 +78,7 @@ def test_a_changed_byte_of_the_picture_makes_it_invalid_also_for_a_trusted_signe
     assert (found.state, found.failures) == ("invalid", (code,))
 
 
+@pytest.mark.slow
 def test_a_changed_byte_of_the_manifest_makes_it_invalid_or_unreadable(
     signed: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -220,6 +224,7 @@ def test_a_trust_list_that_is_none_is_refused(tmp_path: Path, content: bytes | N
         TrustList.load(path)
 
 
+@pytest.mark.slow
 def test_a_trust_list_without_sense_vouches_for_nobody(signed: dict[str, Path]) -> None:
     trust = TrustList(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     assert read_credentials(str(signed[".png"]), trust).state in ("untrusted", "unreadable")
