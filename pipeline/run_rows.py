@@ -34,8 +34,18 @@ class RunRows:
         self._rows = {(row.media_id, os.fsdecode(row.path_bytes)): row for row in stored}
         self.known = known_rows(stored, plan.made(shards))
         self._current: dict[str, str] = {}
-        for commit in sorted(shards.commits(), key=lambda commit: shards.committed_at(commit.chunk)):
+        self._at: dict[str, int] = {}
+        for at, commit in sorted(
+            ((shards.committed_at(c.chunk), c) for c in shards.commits()), key=lambda p: p[0]
+        ):
             self._current |= {account["path"]: account["media_id"] for account in commit.inputs}
+            self._at |= {account["path"]: at for account in commit.inputs}
+
+    def recall(self, written: Iterable[tuple[str, str]], at: int) -> None:
+        """Take over which content a report of these (media_id, path), written `at` ns since 1970, had for a path."""
+        for media_id, path in written:
+            if (media_id, path) in self._rows and self._at[path] <= at:
+                self._current[path] = media_id
 
     @property
     def done(self) -> Collection[tuple[str, str]]:
@@ -61,12 +71,12 @@ class RunRows:
             self.known.setdefault(media_id, row)
         return rows, []
 
-    def found(self, items: Iterable[MediumItem]) -> None:
-        """Note which contents lie where by now, of those that were scored before."""
-        for item in items:
-            for entry in item.entries:
-                if (item.media_id, entry.path) in self._rows:
-                    self._current[entry.path] = item.media_id
+    def found(self, items: Iterable[MediumItem]) -> list[ReportRow]:
+        """Note which contents lie where by now; returns the rows of those that were scored before."""
+        pairs = [(item.media_id, entry.path) for item in items for entry in item.entries]
+        before = [pair for pair in pairs if pair in self._rows]
+        self._current |= {path: media_id for media_id, path in before}
+        return [self._rows[pair] for pair in before]
 
     def below(self, folder: str) -> list[ReportRow]:
         """The row of each path below a folder, in the order that one scoring of it would have."""

@@ -109,6 +109,7 @@ class _Watcher:
         self._tell, self._say = tell, say
         self._arrivals = Arrivals(config.settle)
         self._rows = RunRows(job.shards)
+        self._told = self._in_report()
         self._engine: Engine | None = None
         self._first: set[str] | None = None
         self._quiet = 0
@@ -119,7 +120,7 @@ class _Watcher:
     def run(self) -> int:
         """Look and score again and again; the exit code."""
         self._say(self._how_line())
-        self._tell(self._untold())
+        self._tell_untold([row for row in self._rows.below(self._folder) if not os.path.lexists(_path(row))])
         try:
             while (pause := self._round()) is not None:
                 time.sleep(pause)
@@ -189,13 +190,15 @@ class _Watcher:
             skipped=[each for each in inputs if isinstance(each, Skipped)],
         )
         items = items_of(found, self._rows.known, self._workspace, self._job.settings, lambda line: None)
-        self._rows.found(items)
+        self._tell_untold(self._rows.found(items))
         self._unwritten = True
         for chunk in work(self._job, plan.remaining(items, self._rows.done), self._working()):
             rows, unsettled = self._rows.add(chunk.id)
             self._tell(rows)
+            if self._told is not None:
+                self._told |= {(row.media_id, _path(row)) for row in rows}
             for row in unsettled:
-                self._arrivals.take_back(os.fsdecode(row.path_bytes))
+                self._arrivals.take_back(_path(row))
                 self._say(f"{row.path} changed or went while it was looked at; it is waited for")
 
     def _working(self) -> Engine:
@@ -245,19 +248,26 @@ class _Watcher:
         now = time.monotonic()
         self._writable_at = now + (_WRITINGS - 1) * (now - began)
 
-    def _untold(self) -> list[ReportRow]:
-        """Rows that an earlier watch committed, and may not have told: those that its report does not have."""
-        rows = self._rows.below(self._folder)
+    def _in_report(self) -> set[tuple[str, str]] | None:
+        """(media_id, path) of the rows that an earlier watch wrote, and has told; None where nothing says which."""
         if self._out is None:
-            return []
+            return None
         try:
-            told = read_table(self._out, "report").select(["path_bytes", "media_id"]).to_pylist()
+            table = read_table(self._out, "report").select(["media_id", "path_bytes"])
         except UsageError:  # a page, which is not read back
-            return []
+            return None
         except StorageError:
-            return rows
-        known = {(row["path_bytes"], row["media_id"]) for row in told}
-        return [row for row in rows if (row.path_bytes, row.media_id) not in known]
+            return set()
+        told = {(row["media_id"], os.fsdecode(row["path_bytes"])) for row in table.to_pylist()}
+        self._rows.recall(told, self._out.stat().st_mtime_ns)
+        return told
+
+    def _tell_untold(self, rows: Sequence[ReportRow]) -> None:
+        """Tell rows that were committed before, where their watch was ended before it told them, or its report did."""
+        if self._told is not None:
+            keys = {(row.media_id, _path(row)): row for row in rows}
+            self._tell([row for key, row in keys.items() if key not in self._told])
+            self._told |= keys.keys()
 
     def _how_line(self) -> str:
         known = len(self._rows.below(self._folder))
@@ -269,3 +279,7 @@ class _Watcher:
     def _progress_line(self, scored: int, waiting: int) -> str:
         arriving = f", {waiting} still arriving" if waiting else ""
         return f"watch: {scored} taken, {len(self._rows.below(self._folder))} in the report{arriving}"
+
+
+def _path(row: ReportRow) -> str:
+    return os.fsdecode(row.path_bytes)

@@ -69,7 +69,7 @@ class Credentials:
 
     def to_json(self) -> str:
         """One line of ASCII, with sorted keys; what there is none of is left out."""
-        told = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        told = {name: value for name, value in asdict(self).items() if value}
         return json.dumps(told, sort_keys=True, separators=(",", ":"))
 
 
