@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import ClassVar
+
+#: How SQLite says it.
+_SQLITE_FULL = "database or disk is full"
 
 
 class FfpipeError(Exception):
@@ -43,6 +48,12 @@ class StorageError(FfpipeError):
     """Reading or writing a file of ours failed, or its content is not what was committed."""
 
     exit_code = 74
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether what lacks is room, on the disk or in a quota: with more of it the same would go on."""
+        said = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), _SQLITE_FULL)
+        return any(words in self.message for words in said)
 
 
 class IntegrityError(StorageError):

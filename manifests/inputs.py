@@ -55,13 +55,18 @@ class Inputs:
     """What `collect` found: `entries` to be processed, `skipped` for rows only, and what was merely counted.
 
     `companions` counts files by lower-case suffix (or name where there is none); `hidden` counts names with
-    a leading dot, a hidden folder as one.
+    a leading dot, a hidden folder as one, and `hidden_paths` lists them.
     """
 
     entries: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     companions: Counter[str] = field(default_factory=Counter)
-    hidden: int = 0
+    hidden_paths: list[str] = field(default_factory=list)
+
+    @property
+    def hidden(self) -> int:
+        """How many names with a leading dot were passed over."""
+        return len(self.hidden_paths)
 
     def companions_line(self) -> str | None:
         """One line for people, such as `12 companion files not scored (.json 10, .txt 2)`; None for none."""
@@ -197,7 +202,7 @@ class _Walk:
         pending: list[str],
     ) -> None:
         if child.name.startswith("."):
-            self.inputs.hidden += 1
+            self.inputs.hidden_paths.append(child.path)
             return
         try:
             facts = child.stat()

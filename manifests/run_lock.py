@@ -17,8 +17,9 @@ class RunLock:
     nothing behind when it is given back.
     """
 
-    def __init__(self, path: Path, of: Path | None = None) -> None:
+    def __init__(self, path: Path, of: Path | None = None, doing: str = "writing to") -> None:
         self.path = path
+        self._doing = doing
         self._of = of
         self._descriptor: int | None = None
 
@@ -38,7 +39,7 @@ class RunLock:
         except OSError:
             os.close(descriptor)
             what = self._of or self.path.parent
-            raise LockedError(f"another run is writing to {what}; wait for it or stop it") from None
+            raise LockedError(f"another run is {self._doing} {what}; wait for it or stop it") from None
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), self.path.stat()):
                 return descriptor

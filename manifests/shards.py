@@ -149,6 +149,10 @@ class ShardGroup:
         folder = self.root / self.lead / "_commits"
         return [read_commit(path) for path in sorted(folder.glob("*.json"))]
 
+    def committed_at(self, chunk: str) -> int:
+        """When a committed chunk was committed, in ns since 1970."""
+        return self._commit_path(self.lead, chunk).stat().st_mtime_ns
+
     def revoke(self, chunk: str) -> None:
         """Take a commit back, so that its inputs are planned again; the caller holds the lock and sweeps after."""
         path = self._commit_path(self.lead, chunk)

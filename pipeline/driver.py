@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from ffpipe.manifests.records import FAILED_STATUSES, Entry, MediaRecord, Status
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline import plan
 from ffpipe.pipeline.config import EngineName
-from ffpipe.pipeline.engine import Chunk, Outcome, Worker, attempt_name, create_engine
+from ffpipe.pipeline.engine import Chunk, Engine, Outcome, Worker, attempt_name, create_engine
 from ffpipe.pipeline.hashing import HashCache, Hashed, hash_inputs
 from ffpipe.pipeline.medium import blank
 from ffpipe.pipeline.output import Advance, Say
@@ -166,6 +166,20 @@ def forget_failed(shards: ShardGroup, settings: EngineSettings, say: Say) -> Non
         say(f"{_inputs(moved)} that changed while an earlier run processed them will be read again")
     if settings.retry_failed:
         say(f"{_inputs(plan.revoke_failed(shards, FAILED_STATUSES))} that failed before will be tried again")
+
+
+def work(job: ShardJob[Any], items: Sequence[MediumItem], engine: Engine) -> Iterator[Chunk]:
+    """Do items with an engine that stays warm; yields each chunk once it is committed.
+
+    For a driver that holds the lock all the time and knows what is done: no plan is stored, and nothing is swept.
+    Raises StorageError.
+    """
+    chunks = plan.chunks_for(items, engine.slots)
+    rest = _without_content(job, [chunk for chunk in chunks if not job.shards.has(chunk.id)])
+    ahead = {chunk.id for chunk in rest}
+    yield from (chunk for chunk in chunks if chunk.id not in ahead)
+    for outcome in engine.run(job, rest):
+        yield outcome.chunk
 
 
 def drive(

@@ -28,6 +28,7 @@ from rich.text import Text
 
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Status, Verdict
+from ffpipe.pipeline import credentials_text
 
 #: Mark, words and colour of each verdict, the gravest first; never green, because people take it for "true".
 VERDICT_WORDS: dict[Verdict, tuple[str, str, str]] = {
@@ -137,7 +138,8 @@ def plain_line(row: Mapping[str, Any]) -> str:
         parts.append(f"log10 LR {ratio_text(row['log10_likelihood_ratio'])}")
     if row["status"] != Status.OK:
         parts.append(f"[{row['status']}]")
-    return "  ".join([*parts, inert(row["reason"] or "")]).rstrip()
+    noted = [f"[{note}]"] if (note := credentials_text.note(row)) else []
+    return "  ".join([*parts, inert(row["reason"] or ""), *noted]).rstrip()
 
 
 def score_text(score: float | None) -> str:
@@ -162,9 +164,13 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
             Text(score_text(row["score"])),
             *([Text(ratio_text(row["log10_likelihood_ratio"]))] if calibrated else []),
             Text(inert(row["path"]), overflow="fold"),
-            Text(inert(status + (row["reason"] or ""))),
+            Text(_reason(status + (row["reason"] or ""), credentials_text.note(row))),
         )
     return table
+
+
+def _reason(text: str, note: str) -> str:
+    return "\n".join(filter(None, [inert(text), note]))
 
 
 def summary_line(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -120,7 +120,7 @@ def made(group: ShardGroup) -> set[str]:
     return {i["media_id"] for commit in group.commits() for i in commit.inputs if is_own(i)}
 
 
-def remaining(items: Sequence[MediumItem], done: set[tuple[str, str]]) -> list[MediumItem]:
+def remaining(items: Sequence[MediumItem], done: Collection[tuple[str, str]]) -> list[MediumItem]:
     """The items with the paths that are not done yet."""
     left = []
     for item in items:

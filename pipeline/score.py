@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ffpipe.pipeline import log, output, plan, provenance, tables
 from ffpipe.pipeline.arithmetic_choice import choose, device_name
 from ffpipe.pipeline.compiling import try_compiled
 from ffpipe.pipeline.config import ScoreConfig
+from ffpipe.pipeline.credentials import reader_for
 from ffpipe.pipeline.driver import ShardJob, drive, forget_failed, hash_entries
 from ffpipe.pipeline.engine import Chunk, Worker
 from ffpipe.pipeline.hashing import Hashed
@@ -111,6 +112,7 @@ class ScoreJob(ShardJob[ScoredMedium]):
             keep=self.settings.keep_faces,
             gate=QualityGate(weights.reference, self.settings.quality_gate),
             reading=self.reading,
+            credentials=reader_for(self.settings),
         )
 
         def work(chunk: Chunk, attempt: str) -> dict[str, Any]:
@@ -199,6 +201,27 @@ def score(
     if out is not None:
         tables.check_output(out)
     found = _collect(paths, config, workspace, out, say)
+    job = prepare(config, workspace, out, say)
+    with tables.sole_writer(out), job.shards.lock():
+        forget_failed(job.shards, config, say)
+        made = known_rows(from_table(job.shards.read("report"), ReportRow), plan.made(job.shards))
+        items = items_of(found, made, workspace, config, say)
+        drive(job, items, config, say, advance)
+        result = gather(job, found, items, finish_job(job.shards))
+        say(kept_line(config, job.shards))
+        if out is not None:
+            result = replace(result, files=tables.write_report(out, result.tables))
+            say(f"report: {out}; beside it {', '.join(file.name for file in result.files[1:])}")
+    log.note(workspace, "score", result.provenance, result.files, job.shards)
+    return result
+
+
+def prepare(config: ScoreConfig, workspace: Workspace, out: Path | None, say: Say) -> ScoreJob:
+    """The job of scoring into the run of these settings, weights and report; makes the run's folder where it lacks.
+
+    Raises UsageError (weights that cannot be used, a run of other settings) and StorageError.
+    """
+    reader_for(config)
     directory = choose_run(config.weights, workspace, say, "--weights")
     weights = Weights.load(directory)
     kind = weights.inputs(config.kind).kind
@@ -225,19 +248,8 @@ def score(
         say(f"--min-faces {config.min_faces}: bars and calibration were set with {Rule().min_faces}")
     if not weights.thresholds.usable:
         say(f"verdicts stay inconclusive with these weights: {weights.thresholds.reason}")
-    del weights
-    with tables.sole_writer(out), job.shards.lock():
-        forget_failed(job.shards, config, say)
-        items = _items(found, job.shards, workspace, config, say)
-        say(choices_line(config, None, kind))
-        drive(job, items, config, say, advance)
-        result = gather(job, found, items, finish_job(job.shards))
-        say(_kept_line(config, job.shards))
-        if out is not None:
-            result = replace(result, files=tables.write_report(out, result.tables))
-            say(f"report: {out}; beside it {', '.join(file.name for file in result.files[1:])}")
-    log.note(workspace, "score", result.provenance, result.files, job.shards)
-    return result
+    say(choices_line(config, None, kind))
+    return job
 
 
 def arithmetic_for(asked: str, workspace: Workspace, weights: Weights, device: str, say: Say) -> Arithmetic:
@@ -261,13 +273,24 @@ def _collect(
     line = found.companions_line()
     if line:
         say(line)
-    # What an earlier run of this command wrote into a folder of inputs is no input.
-    own = {os.path.realpath(file) for file in tables.output_files(out, BESIDE)} if out else set()
-    entries = [path for path in found.entries if os.path.realpath(path) not in own]
+    entries = without_own(found.entries, out)
     found = replace(found, entries=entries[: config.limit], skipped=[] if config.limit else found.skipped)
     if not (found.entries or found.skipped):
         raise UsageError("no input found in what was given; give videos, images, folders or globs")
     return found
+
+
+def without_own(paths: Sequence[str], out: Path | None) -> list[str]:
+    """The paths but those of a report's files: what an earlier run wrote into a folder of inputs is no input."""
+    own = {os.path.realpath(file) for file in tables.output_files(out, BESIDE)} if out else set()
+    names = {os.path.basename(path) for path in own}  # noqa: PTH119 - names need not be UTF-8
+
+    def is_own(path: str) -> bool:
+        # Following every path would cost more than finding them all did.
+        likely = os.path.basename(path) in names or os.path.islink(path)  # noqa: PTH114, PTH119
+        return likely and os.path.realpath(path) in own
+
+    return [path for path in paths if not is_own(path)]
 
 
 def _bind(
@@ -329,20 +352,23 @@ def _calibration_line(weights: Weights, calibration: Calibration | None, prior: 
     return f"{output.calibration_line(None)}{other}"
 
 
-def _items(
-    found: Inputs, shards: ShardGroup, workspace: Workspace, config: ScoreConfig, say: Say
+def known_rows(rows: Iterable[ReportRow], made: Collection[str]) -> dict[str, ReportRow]:
+    """The row of each content that a run has scored itself (`made`), and that other paths may take over."""
+    return {
+        row.media_id: row
+        for row in rows
+        if row.media_id in made and not row.status.failed and row.status is not Status.SKIPPED
+    }
+
+
+def items_of(
+    found: Inputs, known: Mapping[str, ReportRow], workspace: Workspace, config: ScoreConfig, say: Say
 ) -> list[MediumItem]:
     """One item per content, with the row that this run has of it already."""
     entries = [Entry(path) for path in found.entries]
     hashes = hash_entries(entries, workspace, config.rehash, say, config.max_bytes)
     refused = [Hashed(s.path, status=Status.SKIPPED, reason=s.reason) for s in found.skipped]
     items = plan.items_from([*entries, *(Entry(s.path) for s in found.skipped)], [*hashes, *refused])
-    stored, made = from_table(shards.read("report"), ReportRow), plan.made(shards)
-    known = {
-        row.media_id: row
-        for row in stored
-        if row.media_id in made and not row.status.failed and row.status is not Status.SKIPPED
-    }
     return [replace(item, known=known.get(item.media_id)) for item in items]
 
 
@@ -357,11 +383,18 @@ def gather(
     stored = from_table(job.shards.read("report"), ReportRow)
     rows = [row for row in stored if (row.media_id, row.path_bytes) in wanted]
     rows.sort(key=lambda row: places[row.path_bytes])
+    return arranged(job, rows, {name: job.shards.read(name) for name in BESIDE}, origin)
+
+
+def arranged(
+    job: ScoreJob, rows: Sequence[ReportRow], beside: Mapping[str, pa.Table], origin: Mapping[str, Any]
+) -> ScoreResult:
+    """Report rows in their order, with what the tables `beside` have of their media, as the result of a scoring."""
     order = list(dict.fromkeys(row.media_id for row in rows))
     made = {
         "report": to_table("report", rows),
-        "tracks": _in_order(job.shards.read("tracks"), order, ["track_id"]),
-        "scores": _in_order(job.shards.read("scores"), order, ["frame_index", "track_id"]),
+        "tracks": _in_order(beside["tracks"], order, ["track_id"]),
+        "scores": _in_order(beside["scores"], order, ["frame_index", "track_id"]),
     }
     told = {**origin, "content": {name: content_digest(table) for name, table in made.items()}}
     carrying = {name: tables.with_provenance(table, told) for name, table in made.items()}
@@ -376,7 +409,7 @@ def _in_order(table: pa.Table, media: Sequence[str], columns: Sequence[str]) -> 
     return placed.take(pc.sort_indices(placed, keys)).drop_columns("place")
 
 
-def _kept_line(config: ScoreConfig, shards: ShardGroup) -> str:
+def kept_line(config: ScoreConfig, shards: ShardGroup) -> str:
     """What of people's faces stays on disk, and how it goes."""
     kept = sum(part.rows for _, part in shards.shards("faces"))
     rule = {

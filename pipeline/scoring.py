@@ -19,6 +19,7 @@ from ffpipe.manifests.records import (
     Status,
     TrackRecord,
 )
+from ffpipe.pipeline.credentials import CredentialsReader
 from ffpipe.pipeline.medium import MediumReader
 from ffpipe.pipeline.plan import MediumItem
 from ffpipe.stages.aggregate import Rule, Thresholds, judge, score_tracks, video_score
@@ -71,6 +72,7 @@ class MediumScorer:
     keep: str
     gate: QualityGate
     reading: Reading = Reading()
+    credentials: CredentialsReader | None = None
 
     def score(self, item: MediumItem) -> ScoredMedium:
         """Everything about a medium; what goes wrong becomes its status and reason."""
@@ -92,6 +94,8 @@ class MediumScorer:
             media, tracks, faces, self.thresholds, self.rule, self.stamp, self.gate, self.reading
         )
         row = replace(row, sampled_frames=tuple(found.times), sampled_seconds=tuple(found.times.values()))
+        if self.credentials:
+            row = replace(row, content_credentials=self.credentials.of(item, media.status))
         return ScoredMedium(media, row, scores, tracks, kept(faces, scores, self.keep), found.seconds)
 
     def _scores(self, faces: Sequence[FaceRecord]) -> list[ScoreRecord]:

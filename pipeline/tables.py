@@ -189,8 +189,13 @@ def _json(table: pa.Table) -> bytes:
     return to_json(table).encode()
 
 
+def json_lines(table: pa.Table) -> list[str]:
+    """Each row of a table as a line of JSON."""
+    return [_dumps(row) for row in text_rows(table)]
+
+
 def _json_lines(table: pa.Table) -> bytes:
-    return "".join(f"{_dumps(row)}\n" for row in text_rows(table)).encode()
+    return "".join(f"{line}\n" for line in json_lines(table)).encode()
 
 
 def _csv(table: pa.Table) -> bytes:

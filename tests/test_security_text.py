@@ -46,7 +46,7 @@ ALL_OPTIONS = {"--version"}.union(*(options_of(command) for command in KNOWN.val
 
 
 def options_in(text: str) -> set[str]:
-    return set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", text))
+    return set(re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", text))
 
 
 def ours_in(line: str) -> str:

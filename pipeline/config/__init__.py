@@ -12,6 +12,7 @@ from ffpipe.pipeline.config.splits import SplitsConfig
 from ffpipe.pipeline.config.trained import CompareConfig, EvaluateConfig, ExportConfig
 from ffpipe.pipeline.config.training import TrainConfig
 from ffpipe.pipeline.config.verify import VerifyConfig
+from ffpipe.pipeline.config.watching import WatchConfig
 
 __all__ = [
     "ArithmeticName",
@@ -32,4 +33,5 @@ __all__ = [
     "SplitsConfig",
     "TrainConfig",
     "VerifyConfig",
+    "WatchConfig",
 ]

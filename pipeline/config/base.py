@@ -33,6 +33,7 @@ JOBS = (
     "robustness",
     "splits",
     "reproduce",
+    "watch",
 )
 
 #: Marks a setting that changes how a job runs but not what it produces; left out of the configuration hash.

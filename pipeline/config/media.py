@@ -164,3 +164,14 @@ class ScoreConfig(MediaSettings):
     keep_faces: Literal["none", "worst", "all"] = Field(
         default="worst", description="Crops kept per track: none, the 8 worst and 2 best, or all."
     )
+    c2pa: bool = Field(
+        default=True,
+        json_schema_extra=LATER,
+        description="Show the content credentials (C2PA) of each input beside its verdict, which they do not change; "
+        "needs the extra c2pa.",
+    )
+    c2pa_trust: Path | None = Field(
+        default=None,
+        json_schema_extra=LATER,
+        description="Certificates (PEM) of signers to trust, or of those who vouch for them. Default: nobody.",
+    )

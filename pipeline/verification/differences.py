@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.schemas import ADDED
+from ffpipe.pipeline import credentials_text
 
 #: Largest difference of times in seconds, and of a detector's box in pixels, that other processors explain.
 _SECONDS, _PIXELS = 1e-6, 0.01
@@ -124,6 +125,8 @@ def _equal(column: str, then: Any, now: Any, tolerance: float) -> bool:
         )
     if isinstance(then, float) and isinstance(now, float):
         return abs(then - now) <= _allowed(column, now, tolerance) or (math.isnan(then) and math.isnan(now))
+    if column == credentials_text.COLUMN:
+        return credentials_text.same(then, now)
     if column == "reason" and then is not None and now is not None:
         return _same_sentence(then, now, tolerance)
     return bool(then == now)

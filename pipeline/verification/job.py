@@ -18,7 +18,9 @@ from ffpipe.manifests.errors import StorageError
 from ffpipe.pipeline import log, provenance
 from ffpipe.pipeline.arithmetic_choice import device_name
 from ffpipe.pipeline.config import VerifyConfig
+from ffpipe.pipeline.credentials_text import COLUMN
 from ffpipe.pipeline.output import Advance, Say
+from ffpipe.pipeline.score import ScoreResult
 from ffpipe.pipeline.verification.differences import Difference, added_later, compare_report, compare_tables
 from ffpipe.pipeline.verification.inputs import Input, chosen, find_inputs
 from ffpipe.pipeline.verification.recorded import Recorded, read_recorded
@@ -125,6 +127,7 @@ def _verified(
     if config.hashes_only or not comparable:
         return [Verified(each.name, of, False) for each, of in zip(inputs, found, strict=True)]
     now = rescore(comparable, how, scratch, say, advance)
+    recorded.notes.extend(_unread(recorded, now))
     rows = {row["path_bytes"]: row for row in now.report.to_pylist()}
     beside = compare_tables(recorded.tables, now.tables, how.tolerance)
     apart = added_later("report", recorded.tables["report"])
@@ -148,6 +151,15 @@ def _as_read(now: dict[str, Any], then: float | None, reading: Reading) -> dict[
     if then is None or now["log10_likelihood_ratio"] is None or not 0 <= then <= 1:
         return now
     return {**now, **reading.columns(then)._asdict()}
+
+
+def _unread(recorded: Recorded, now: ScoreResult) -> list[str]:
+    """A note where the report has content credentials that were not looked at again."""
+    then, again = (
+        table.column(COLUMN).null_count < table.num_rows for table in (recorded.tables["report"], now.report)
+    )
+    lost = "content credentials were not compared: the extra c2pa, or the trust list, is not here"
+    return [lost] if then and not again else []
 
 
 def _strays(recorded: Recorded) -> list[str]:

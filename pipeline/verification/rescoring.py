@@ -15,6 +15,7 @@ from ffpipe.manifests.records import Entry
 from ffpipe.models import checkpoint
 from ffpipe.pipeline import plan
 from ffpipe.pipeline.config import ScoreConfig, VerifyConfig
+from ffpipe.pipeline.credentials import reader_for
 from ffpipe.pipeline.driver import drive
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.score import ScoreJob, ScoreResult, gather, run_shards
@@ -43,10 +44,15 @@ class Again:
     @property
     def settings(self) -> ScoreConfig:
         """What is scored with: as the report says, but no crop of a face is kept, and no gate made up for a report
-        of a time when there was none.
+        of a time when there was none. Without its trust list no credentials are read.
         """
         gated = self.config.quality_gate and "quality_gate" in self.origin["configuration"]
-        return self.config.model_copy(update={"keep_faces": "none", "quality_gate": gated})
+        changes: dict[str, Any] = {"keep_faces": "none", "quality_gate": gated}
+        try:
+            reader_for(self.config)
+        except UsageError:
+            changes |= {"c2pa": False, "c2pa_trust": None}
+        return self.config.model_copy(update=changes)
 
     @property
     def tolerance(self) -> float:

@@ -1,0 +1,1 @@
+"""Content credentials (C2PA) of a medium, read by a confined child (which imports little: see `child`)."""
