@@ -50,12 +50,13 @@ def with_provenance(sheet: bytes, origin: Mapping[str, Any]) -> bytes:
 def draw_sheet(title: str, rows: Sequence[Row], cell: int = CELL, foot: Pixels | None = None) -> bytes:
     """The rows as PNG, and below them the picture `foot` (H,W,3) as it is.
 
-    Pictures are scaled to equal cells of `cell` pixels; text that is too long for its place is cut.
+    A title may have several lines. Pictures are scaled to equal cells of `cell` pixels; text that is too long for its
+    place is cut.
     """
     columns = max(len(row.cells) for row in rows)
     width = max(max(4 * CELL // cell, columns) * (cell + _GAP) + _GAP, 0 if foot is None else foot.shape[1])
     row_height = 2 * _LINE + cell + _GAP
-    lines = wrapped(title, width - 2 * _GAP, _FONT)
+    lines = [line for part in title.split("\n") for line in wrapped(part, width - 2 * _GAP, _FONT)]
     top = len(lines) * _LINE + 2 * _GAP
     height = top + len(rows) * row_height
     sheet = Image.new("RGB", (width, height + (0 if foot is None else len(foot))), _PAPER)

@@ -16,7 +16,7 @@ from PIL import Image
 from ffpipe.manifests.durable import write_synced, writing
 from ffpipe.pipeline.config import ExplainConfig
 from ffpipe.pipeline.contact_sheet import with_provenance
-from ffpipe.pipeline.explaining.words import Scored, Words, frame_caption, label
+from ffpipe.pipeline.explaining.words import Scored, Words, frame_caption
 from ffpipe.pipeline.medium import sampling_from, sandbox_for
 from ffpipe.pipeline.output import Advance
 from ffpipe.pipeline.plan import MediumItem
@@ -114,7 +114,13 @@ class Clip:
             # Of the frame before, the maps that are held; the others are not needed again.
             maps = {s.face.face_id: self._map(s, maps) for s in found}
             marks = [
-                Mark(label(scored, each.held), each.box, each.crop_box, maps[each.face_id], each.held)
+                Mark(
+                    self.words.label(scored, each.held),
+                    each.box,
+                    each.crop_box,
+                    maps[each.face_id],
+                    each.held,
+                )
                 for scored, each in zip(found, placed, strict=True)
             ]
             looked_at = placement.looked_at(frame.index)
@@ -125,7 +131,9 @@ class Clip:
 
     def _map(self, scored: Scored, known: Mapping[str, HeatMap | None]) -> HeatMap | None:
         name = scored.face.face_id
-        return known[name] if name in known else self.words.maps.of(scored.face)
+        if name in known:
+            return known[name]
+        return None if self.words.maps.is_empty(scored.face) else self.words.maps.of(scored.face)
 
     def _shown(self, notes: list[str]) -> Iterator[tuple[Frame, int]]:
         """The frames of the part that is shown, and how many these are likely to be.

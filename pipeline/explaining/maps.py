@@ -31,6 +31,7 @@ class HeatMaps:
         offered = loaded.model.spec.gradcam_layers
         self.layer = layer or next(iter(offered), None)
         self._stored: dict[str, bytes] = {}
+        self._empty: set[str] = set()
         if self.layer is not None:
             _try(loaded.model, self.layer, target)
 
@@ -52,13 +53,20 @@ class HeatMaps:
             heat = explain_face(
                 self._loaded, decode_crop(face.crop), face.sida, self.layer, self.target, self._fit
             )
-            self._stored[face.face_id] = _png(to_levels(heat))
+            levels = to_levels(heat)
+            self._stored[face.face_id] = _png(levels)
+            if not levels.any():
+                self._empty.add(face.face_id)
             if advance:
                 advance(done, len(faces), "")
 
     def png(self, face: FaceRecord) -> bytes | None:
         """A face's map as PNG of 8-bit grey, as large as its stored crop, 255 at its maximum; None for none."""
         return self._stored.get(face.face_id)
+
+    def is_empty(self, face: FaceRecord) -> bool | None:
+        """Whether nothing in the face speaks for the target, None where there is no map."""
+        return face.face_id in self._empty if face.face_id in self._stored else None
 
     def of(self, face: FaceRecord) -> HeatMap | None:
         """The same as float32 (H,W) in [0,1]."""

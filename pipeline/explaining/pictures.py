@@ -69,7 +69,7 @@ class Drawer:
         stem = f"{folder_of(face.track_id)}/frame-{face.frame_index:06d}"
         (self.folder / stem).parent.mkdir(exist_ok=True)
         title = f"Track {face.track_id}, frame {face.frame_index}, {scored.seconds}."
-        rows = [Row(self._told(scored), [cell for _, cell in self._views(scored)])]
+        rows = [Row(view, [cell]) for view, cell in self._views(scored)]
         picture = self._write(f"{stem}.png", draw_sheet(self._below(title), rows, _ALONE, self._foot()))
         crop = self._write(f"{stem}.crop.png", face.crop)
         stored = self.maps.png(face)
@@ -79,20 +79,18 @@ class Drawer:
         rows: defaultdict[str, list[Cell]] = defaultdict(list)
         for scored in faces:
             for view, cell in self._views(scored):
-                rows[view].append(Cell(self._told(scored), cell.pixels))
+                rows[view].append(cell)
         shown = [Row(view, cells) for view, cells in rows.items()]
         return self._write(name, draw_sheet(self._below(title), shown, _ON_SHEET, self._foot()))
 
     def _views(self, scored: Scored) -> Iterator[tuple[str, Cell]]:
         """The face as cut, and under its map where it has one."""
         crop, heat = decode_crop(scored.face.crop), self.maps.of(scored.face)
-        cut = "as cut from the frame"
-        yield cut, Cell(cut, crop)
+        yield "as cut from the frame", Cell(self._told(scored), crop)
         if heat is not None:
-            yield (
-                f"under the heat map: {NOT_PROOF}",
-                Cell(NOT_PROOF if heat.any() else "the map is empty", overlay(crop, heat)),
-            )
+            # Without a word an empty map would pass for a dark one.
+            shown = (self._told(scored), overlay(crop, heat)) if heat.any() else (self.words.empty, crop)
+            yield f"under the heat map: {NOT_PROOF}", Cell(*shown)
 
     def _told(self, scored: Scored) -> str:
         return f"{scored.seconds}   score {score_text(scored.record.score)}"
@@ -104,7 +102,8 @@ class Drawer:
         )
 
     def _below(self, title: str) -> str:
-        return f"{title} {SCORE_MEANS} {self.words.map_means} {self.words.verdict} {self.words.source}"
+        words = self.words
+        return "\n".join([title, SCORE_MEANS, words.map_means, words.verdict, words.source])
 
     def _foot(self) -> Pixels | None:
         return _key_strip() if self.maps.offered else None

@@ -41,6 +41,7 @@ FACES = pa.schema(
         "picture": pa.string(),
         "crop": pa.string(),
         "heat_map": pa.string(),
+        "map_empty": pa.bool_(),
     }
 )
 
@@ -129,7 +130,7 @@ def faces_table(
         own = files.get(face.face_id, FaceFiles())
         facts = {name: getattr(record, name) for name in FACES.names if hasattr(record, name)}
         named = {"picture": own.picture, "crop": own.crop, "heat_map": own.heat_map}
-        rows.append({**facts, **medium, **named, **about})
+        rows.append({**facts, **medium, **named, **about, "map_empty": maps.is_empty(face)})
     return with_provenance(pa.Table.from_pylist(rows, schema=FACES), provenance)
 
 

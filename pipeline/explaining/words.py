@@ -62,8 +62,20 @@ class Words:
             return f"No heat maps: {self.maps.detector} looks at statistics of the whole face, not at places in it."
         return (
             f"Heat map: Grad-CAM of layer {drawable(self.maps.layer or '')} for the class {self.maps.target}; "
-            "each is scaled to its own maximum, so that two are alike in place and not in strength."
+            "each is scaled to its own maximum, so strengths cannot be compared. An empty map: nothing in the face "
+            f"speaks for {self.maps.target}."
         )
+
+    @property
+    def empty(self) -> str:
+        """What is said of a map that is zero everywhere."""
+        return f"empty: nothing speaks for {self.maps.target}"
+
+    def label(self, scored: Scored, held: bool) -> str:
+        """What stands at a face in a frame."""
+        since = f" at {scored.seconds}" if held else ""
+        empty = ", map empty" if self.maps.is_empty(scored.face) else ""
+        return f"track {scored.face.track_id}   score {score_text(scored.record.score)}{since}{empty}"
 
     def legend(self, held: bool | None) -> Sequence[str]:
         """The lines below each frame of the video (`held`: boxes may be dashed), or below an image (None)."""
@@ -72,20 +84,14 @@ class Words:
 
 
 def time_text(seconds: float) -> str:
-    """A presentation time to the millisecond, with hours and minutes where there are any."""
+    """A presentation time to the millisecond, with minutes and hours where there are any."""
     whole, rest = divmod(round(abs(seconds) * 1000), 1000)
-    minutes, hours = whole // 60 % 60, whole // 3600
     sign = "-" if seconds < 0 and (whole or rest) else ""
     if whole < 60:
         return f"{sign}{whole}.{rest:03d} s"
+    minutes, hours = whole // 60 % 60, whole // 3600
     front = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
     return f"{sign}{front}:{whole % 60:02d}.{rest:03d}"
-
-
-def label(scored: Scored, held: bool) -> str:
-    """What stands at a face in a frame."""
-    since = f", at {scored.seconds}" if held else ""
-    return f"track {scored.face.track_id}  score {score_text(scored.record.score)}{since}"
 
 
 def frame_caption(index: int, seconds: float, looked_at: bool, faces: int) -> str:
