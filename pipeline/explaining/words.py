@@ -69,7 +69,7 @@ class Words:
     @property
     def empty(self) -> str:
         """What is said of a map that is zero everywhere."""
-        return f"empty: nothing speaks for {self.maps.target}"
+        return f"empty: nothing for {self.maps.target}"
 
     def label(self, scored: Scored, held: bool) -> str:
         """What stands at a face in a frame."""

@@ -37,8 +37,8 @@ COMMANDS = {
     "log": "",
     "import-weights": "model --model meso4",
 }
-CONFIGURED = ("extract", "degrade", "train", "score", "explain", "preview", "export", "evaluate", "compare", "robustness",
-              "reproduce", "splits make", "splits check", "verify")  # fmt: skip
+CONFIGURED = ("extract", "degrade", "train", "score", "explain", "preview", "export", "evaluate", "compare",
+              "robustness", "reproduce", "splits make", "splits check", "verify")  # fmt: skip
 
 #: Command line, and words of the answer: what was given, and what is allowed.
 BAD = [

@@ -20,7 +20,7 @@ def _changed(canvas, *marks, rgb=GREY):
 
 
 def test_a_box_is_drawn_where_it_is_in_white_between_black(canvas):
-    drawn, changed = _changed(canvas, Mark("t", BOX))
+    drawn, changed = _changed(canvas, Mark("t", BOX, BOX))
     assert (drawn[200, 299:302] > 200).any() and (drawn[200, 296:305] < 40).any()
     assert not changed[150:250, 310:410].any(), "nothing is drawn over the face"
     assert not changed[300:].any()
@@ -57,7 +57,8 @@ def test_a_square_that_reaches_outside_is_cut(canvas):
 def test_sides_are_even_letters_have_room_and_nothing_grows_without_bound(size):
     canvas = Canvas(*size, ["a legend"], keyed=True)
     rgb = np.full((size[1], size[0], 3), 90, np.uint8)
-    drawn = canvas.draw(rgb, "caption", [Mark("track 0", (1, 1, size[0] / 2, size[1] / 2))])
+    box = (1, 1, size[0] / 2, size[1] / 2)
+    drawn = canvas.draw(rgb, "caption", [Mark("track 0", box, box)])
     assert drawn.shape == (canvas.height, canvas.width, 3)
     assert canvas.height % 2 == canvas.width % 2 == 0
     assert 720 <= canvas.width <= 1920
@@ -66,10 +67,8 @@ def test_sides_are_even_letters_have_room_and_nothing_grows_without_bound(size):
 
 
 def test_labels_of_faces_side_by_side_do_not_cover_each_other(canvas):
-    marks = [
-        Mark("track 0   score 0.500", (300, 200, 340, 240)),
-        Mark("track 1   score 0.600", (345, 200, 390, 240)),
-    ]
+    places = {"track 0   score 0.500": (300, 200, 340, 240), "track 1   score 0.600": (345, 200, 390, 240)}
+    marks = [Mark(label, box, box) for label, box in places.items()]
     alone = [canvas.draw(GREY, "", [mark]).astype(int) for mark in marks]
     both = canvas.draw(GREY, "", marks).astype(int)
     first = (alone[0] == 0).all(axis=2)[:480]
