@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +57,9 @@ class Clip:
 
     def picture(self, folder: Path) -> Shown:
         """An image with its faces marked, as PNG. Raises MediaError, StorageError."""
-        frame, drawn = next(iter(self._drawn(None, None)))
+        # An image has no part, and is looked at to its end, where it is told whether it changed meanwhile.
+        whole = replace(self, config=self.config.model_copy(update={"seconds": None}))
+        *_, (frame, drawn) = whole._drawn(None, None)
         content = io.BytesIO()
         Image.fromarray(drawn).save(content, "PNG")
         path = folder / PICTURE

@@ -195,7 +195,7 @@ def test_a_part_without_a_frame_has_no_video_and_says_so(clip, home, weights):
 
 
 def test_an_image_gets_a_picture_and_goes_into_the_workspace_by_itself(home, weights, tmp_path):
-    shown = show(picture(tmp_path / "a photo.png"), home, weights)
+    shown = show(picture(tmp_path / "a photo.png"), home, weights, seconds="5-")
     assert shown.out == home / "ws" / "explained" / "a-photo-explained"
     assert shown.annotated.name == "annotated.png"
     drawn = np.asarray(Image.open(shown.annotated))
@@ -259,15 +259,18 @@ def test_without_a_face_nothing_is_written(home, weights, tmp_path, make, status
     assert found.to_json()["status"] == status
 
 
-def test_a_file_that_changes_between_the_two_looks_is_not_explained(home, weights, tmp_path, monkeypatch):
+@pytest.mark.parametrize("when", ["sandbox_for", "Canvas"])
+def test_a_file_that_changes_before_or_during_the_second_look_is_not_explained(
+    home, weights, tmp_path, monkeypatch, when
+):
     path = picture(tmp_path / "face.png")
+    real = getattr(second_look, when)
 
-    def other(config):
+    def changing(*given):
         path.write_bytes(path.read_bytes() + b"more")
-        return real(config)
+        return real(*given)
 
-    real = second_look.sandbox_for
-    monkeypatch.setattr(second_look, "sandbox_for", other)
+    monkeypatch.setattr(second_look, when, changing)
     found = show(path, home, weights, "changed")
     assert (found.row.status, found.exit_code, found.out) == (Status.CHANGED, 4, None)
     assert not list(home.glob("*changed*"))
