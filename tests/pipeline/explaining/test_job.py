@@ -105,6 +105,7 @@ def decode_crop_of(path):
     return np.asarray(Image.open(path).convert("RGB"))
 
 
+@pytest.mark.slow
 def test_a_crop_is_the_pixels_that_were_scored(shown, scored, home, weights, clip):
     root = run(clip.path, home / "ws", weights, frames=FRAMES, keep_faces="all").root
     faces = run_shards(root).read("faces").to_pylist()
@@ -187,6 +188,7 @@ def test_the_sampled_frames_alone_in_their_times_and_a_part_of_them(clip, home, 
     assert not list(part.out.glob("track-*/"))
 
 
+@pytest.mark.slow
 def test_a_part_without_a_frame_has_no_video_and_says_so(clip, home, weights):
     nothing = show(clip.path, home, weights, "nothing", seconds="90-91")
     assert nothing.annotated is None and nothing.faces.num_rows == 0
@@ -279,13 +281,13 @@ def test_a_file_that_changes_before_or_during_the_second_look_is_not_explained(
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt, StorageError("cannot write it: No space left on device")]
 )
-def test_an_end_in_the_middle_leaves_nothing(home, weights, clip, monkeypatch, error):
+def test_an_end_in_the_middle_leaves_nothing(home, weights, tmp_path, monkeypatch, error):
     def ends(*_):
         raise error
 
-    monkeypatch.setattr("ffpipe.pipeline.explaining.clip.Film.finish", ends)
+    monkeypatch.setattr(second_look.Canvas, "draw", ends)
     with pytest.raises(type(error) if isinstance(error, Exception) else error):
-        show(clip.path, home, weights, "ended")
+        show(picture(tmp_path / "face.png"), home, weights, "ended")
     assert not list(home.glob("*ended*"))
 
 
