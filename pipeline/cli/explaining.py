@@ -20,7 +20,7 @@ from ffpipe.pipeline.workspace import Workspace
 @app.command()
 @configured(ExplainConfig, hidden=NOT_ASKED)
 def explain(
-    path: Annotated[str, typer.Argument(help="A video or an image.", metavar="VIDEO|IMAGE")],
+    path: Annotated[str, typer.Argument(help="A video or an image.", metavar="FILE")],
     settings: ExplainConfig,
     out: Annotated[
         Path | None,
