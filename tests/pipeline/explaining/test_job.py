@@ -174,6 +174,7 @@ def test_a_second_run_does_not_touch_the_first(shown, home, weights, clip):
     assert {path: path.stat().st_mtime_ns for path in shown.out.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_the_sampled_frames_alone_in_their_times_and_a_part_of_them(clip, home, weights, scored):
     (row,) = scored.report.to_pylist()
     begin = (row["sampled_seconds"][0] + row["sampled_seconds"][1]) / 2
@@ -211,6 +212,7 @@ def test_an_image_gets_a_picture_and_goes_into_the_workspace_by_itself(home, wei
     )
 
 
+@pytest.mark.slow
 def test_a_detector_without_maps_shows_boxes_and_scores_and_says_so(home, tmp_path):
     said: list[str] = []
     linear = make_linear_weights(tmp_path / "linear")
@@ -248,6 +250,7 @@ def test_only_one_file_is_taken_and_no_folder_is_overwritten(home, weights, clip
         explain(clip.path, ExplainConfig(), Workspace(home), out=tmp_path / "out", say=print)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "status", "code"), [
     (lambda path: make_text(path), Status.UNSUPPORTED, 4),
     (lambda path: make_clip(path, frames=3), Status.NO_FACE, 0),
@@ -261,6 +264,7 @@ def test_without_a_face_nothing_is_written(home, weights, tmp_path, make, status
     assert found.to_json()["status"] == status
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["sandbox_for", "Canvas"])
 def test_a_file_that_changes_before_or_during_the_second_look_is_not_explained(
     home, weights, tmp_path, monkeypatch, when
@@ -278,6 +282,7 @@ def test_a_file_that_changes_before_or_during_the_second_look_is_not_explained(
     assert not list(home.glob("*changed*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt, StorageError("cannot write it: No space left on device")]
 )
@@ -291,6 +296,7 @@ def test_an_end_in_the_middle_leaves_nothing(home, weights, tmp_path, monkeypatc
     assert not list(home.glob("*ended*"))
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_one_line_for_an_error(home, weights, tmp_path, capsys):
     path = picture(tmp_path / os.fsdecode(b"<b>\n\xff.png"))
     common = ["explain", str(path), "--weights", str(weights), "--workspace", str(home / "ws")]
