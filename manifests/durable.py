@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,6 +60,32 @@ def clear_temporaries(folder: Path, names: Collection[str] | None = None) -> int
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to be filled, which takes the name `path` at the end, whole, or is removed where that is not reached.
+
+    `path` is not there yet, or an empty folder. What a killed process left of the same name is removed first. Raises
+    StorageError where the folder cannot be made, or meanwhile something else took its name.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(".*.tmp"):
+        match = _TEMPORARY.fullmatch(left.name)
+        if match and match["name"] == path.name and not Path("/proc", match["process"]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with writing(path):
+            staged.mkdir()
+        yield staged
+        with writing(path):
+            sync_folder(staged)
+            staged.replace(path)
+            sync_folder(path.parent)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 @contextmanager

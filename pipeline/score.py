@@ -96,7 +96,17 @@ class ScoreJob(ShardJob[ScoredMedium]):
         weights = Weights.load(self.weights, self.device)
         if weights.model_id != self.stamp.model_id:
             raise WeightsError(f"{self.weights} was replaced while it was used; run the command again")
-        scorer = MediumScorer(
+        scorer = self.scorer(weights)
+
+        def work(chunk: Chunk, attempt: str) -> dict[str, Any]:
+            results = [self._known(item) or scorer.score(item) for item in chunk.items]
+            return self.commit(chunk, attempt, results)
+
+        return work
+
+    def scorer(self, weights: Weights) -> MediumScorer:
+        """What scores one medium after another with these weights, already loaded."""
+        return MediumScorer(
             reader=MediumReader(self.settings, weights.inputs(self.kind), None),
             scorer=Scorer(
                 weights.loaded,
@@ -114,12 +124,6 @@ class ScoreJob(ShardJob[ScoredMedium]):
             reading=self.reading,
             credentials=reader_for(self.settings),
         )
-
-        def work(chunk: Chunk, attempt: str) -> dict[str, Any]:
-            results = [self._known(item) or scorer.score(item) for item in chunk.items]
-            return self.commit(chunk, attempt, results)
-
-        return work
 
     def _known(self, item: MediumItem) -> ScoredMedium | None:
         """The content's row under another path, where this run has it already: only rows are added then."""

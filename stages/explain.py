@@ -95,10 +95,25 @@ def overlay(crop: Image, heat: HeatMap) -> Image:
         raise ValueError(
             f"a heat map {heat.shape} lies on a crop uint8 {(*heat.shape, 3)}, not {crop.dtype} {crop.shape}"
         )
-    levels = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(levels, _COLOURS), cv2.COLOR_BGR2RGB)
-    picture: Image = cv2.addWeighted(crop, 1 - _OPACITY, colours, _OPACITY, 0)
+    picture: Image = cv2.addWeighted(crop, 1 - _OPACITY, _coloured(to_levels(heat)), _OPACITY, 0)
     return picture
+
+
+def to_levels(heat: HeatMap) -> NDArray[np.uint8]:
+    """A heat map (H,W) in [0,1] as 8-bit grey: 255 where it is 1."""
+    levels: NDArray[np.uint8] = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
+    return levels
+
+
+def colour_key(width: int, height: int) -> Image:
+    """The colours of an overlay from 0 at the left to 1 at the right, RGB uint8 (height,width,3), as on mid grey."""
+    values = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
+    return overlay(np.full((height, width, 3), 128, np.uint8), values)
+
+
+def _coloured(levels: NDArray[np.uint8]) -> Image:
+    colours: Image = cv2.cvtColor(cv2.applyColorMap(levels, _COLOURS), cv2.COLOR_BGR2RGB)
+    return colours
 
 
 def _find(model: Detector, layer: str | None) -> tuple[str, nn.Module]:

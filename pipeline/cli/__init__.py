@@ -14,13 +14,24 @@ from ffpipe.manifests.errors import FfpipeError, StorageError, UsageError
 from ffpipe.pipeline import environment, interrupts
 
 # Each of these modules adds its commands to the program when it is imported; help lists them in this order.
-from ffpipe.pipeline.cli import data, splits, training, scoring, watching, evidence, evaluation, reproducing  # isort: skip
+from ffpipe.pipeline.cli import (
+    data,
+    splits,
+    training,
+    scoring,
+    explaining,
+    watching,
+    evidence,
+    evaluation,
+    reproducing,
+)  # isort: skip
 from ffpipe.pipeline.cli.common import app, say
 
 __all__ = [
     "data",
     "evaluation",
     "evidence",
+    "explaining",
     "main",
     "reproducing",
     "run",

@@ -3,6 +3,7 @@
 from ffpipe.pipeline.config.base import ArithmeticName, EngineName, JobConfig
 from ffpipe.pipeline.config.calibration import CalibrateConfig
 from ffpipe.pipeline.config.degrade import DegradeConfig
+from ffpipe.pipeline.config.explaining import ExplainConfig
 from ffpipe.pipeline.config.importing import ImportConfig
 from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConfig
 from ffpipe.pipeline.config.preview import PreviewConfig
@@ -21,6 +22,7 @@ __all__ = [
     "DegradeConfig",
     "EngineName",
     "EvaluateConfig",
+    "ExplainConfig",
     "ExportConfig",
     "ExtractConfig",
     "FrameSettings",

@@ -22,6 +22,7 @@ JOBS = (
     "extract",
     "train",
     "score",
+    "explain",
     "evaluate",
     "calibrate",
     "compare",

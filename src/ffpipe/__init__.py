@@ -6,6 +6,7 @@ ffpipe.extract("FF++/")
 ffpipe.train(model="sfcl-hcmf")
 report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
 ffpipe.report("report.parquet")  # the same as pages, one of the run and one of each video
+ffpipe.explain("videos/a.mp4", out="a-explained")  # where the model looked: heat maps and an annotated video
 ffpipe.verify("report.parquet")  # the same inputs, weights and scores, once more
 figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # AUC, EER, AP, … of the test split
 ffpipe.calibrate("sfcl-hcmf/paper-001")  # scores then come with likelihood ratios
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ffpipe.pipeline.degrade.job import DegradeResult
     from ffpipe.pipeline.evaluation.compare import Comparison
     from ffpipe.pipeline.evaluation.job import Evaluation
+    from ffpipe.pipeline.explaining.result import Explanation
     from ffpipe.pipeline.export import ExportResult
     from ffpipe.pipeline.extract import ExtractResult
     from ffpipe.pipeline.importing import ImportResult
@@ -49,6 +51,7 @@ __all__ = [
     "compare",
     "degrade",
     "evaluate",
+    "explain",
     "export",
     "extract",
     "import_weights",
@@ -151,6 +154,26 @@ def report(table: StrPath, out: StrPath | None = None, *, workspace: StrPath | N
     from ffpipe.pipeline.reporting import report as job
 
     return job(Path(table), Path(out) if out else None, _workspace(workspace), _say)
+
+
+def explain(
+    path: StrPath,
+    weights: StrPath | None = None,
+    *,
+    out: StrPath | None = None,
+    workspace: StrPath | None = None,
+    **settings: Any,
+) -> Explanation:
+    """Show where a detector looked in a video or image; `settings` are those of `ffpipe explain`.
+
+    `weights` and `out` are folders; None takes the newest model, and a new folder in the workspace. Raises
+    ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.config import ExplainConfig
+    from ffpipe.pipeline.explaining.job import explain as job
+
+    config = ExplainConfig.build({"weights": weights, **settings})
+    return job(path, config, _workspace(workspace), out=Path(out) if out else None, say=_say)
 
 
 def verify(report: StrPath, *, workspace: StrPath | None = None, **settings: Any) -> Verification:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ffpipe.manifests.durable import clear_temporaries, write_atomic, write_together
+from ffpipe.manifests.durable import clear_temporaries, new_folder, write_atomic, write_together
 from ffpipe.manifests.errors import StorageError
 
 
@@ -42,3 +42,31 @@ def test_several_files_are_replaced_in_their_order_and_a_folder_in_the_way_is_na
     with pytest.raises(StorageError, match=rf"cannot write {second}: Is a directory"):
         write_atomic(second, b"3")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "a" / "made") as folder:
+        (folder / "file").write_text("x")
+        assert not (tmp_path / "a" / "made").exists()
+    assert [path.name for path in (tmp_path / "a").rglob("*")] == ["made", "file"]
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "b") as folder:
+        (folder / "file").write_text("x")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.glob("*b*"))
+
+
+def test_a_folder_that_something_else_took_meanwhile_stays(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="made"), new_folder(tmp_path / "made"):
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made" / "theirs").write_text("y")
+    assert [path.name for path in tmp_path.rglob("*")] == ["made", "theirs"]
+
+
+def test_what_a_killed_process_left_goes_with_the_next_folder_of_that_name(tmp_path: Path, dead: int) -> None:
+    for name in (f".made.{dead}.tmp", f".other.{dead}.tmp", f".made.{os.getppid()}.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part").write_text("x")
+    with new_folder(tmp_path / "made"):
+        pass
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"made", f".other.{dead}.tmp", f".made.{os.getppid()}.tmp"}

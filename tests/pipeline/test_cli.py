@@ -16,6 +16,7 @@ COMMANDS = (
     "train",
     "preview",
     "score",
+    "explain",
     "export",
     "models",
     "datasets",

@@ -18,6 +18,7 @@ COMMANDS = {
     "degrade": "media --out copies --crf 23",
     "train": "--model meso4",
     "score": "media --weights model",
+    "explain": "media/clip.mp4 --weights model",
     "preview": "--model meso4 --out p.png",
     "export": "model",
     "evaluate": "model --data d",
@@ -36,8 +37,8 @@ COMMANDS = {
     "log": "",
     "import-weights": "model --model meso4",
 }
-CONFIGURED = ("extract", "degrade", "train", "score", "preview", "export", "evaluate", "compare", "robustness",
-              "reproduce", "splits make", "splits check", "verify")  # fmt: skip
+CONFIGURED = ("extract", "degrade", "train", "score", "explain", "preview", "export", "evaluate", "compare",
+              "robustness", "reproduce", "splits make", "splits check", "verify")  # fmt: skip
 
 #: Command line, and words of the answer: what was given, and what is allowed.
 BAD = [

@@ -1,0 +1,1 @@
+"""The explain job: where a detector looked in the faces of one video or image, as pictures and as a film."""
