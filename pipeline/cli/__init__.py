@@ -14,10 +14,21 @@ from ffpipe.manifests.errors import FfpipeError, StorageError, UsageError
 from ffpipe.pipeline import environment, interrupts
 
 # Each of these modules adds its commands to the program when it is imported; help lists them in this order.
-from ffpipe.pipeline.cli import data, splits, training, scoring, evidence, evaluation, reproducing  # isort: skip
+from ffpipe.pipeline.cli import data, splits, training, scoring, serving, evidence, evaluation, reproducing  # isort: skip
 from ffpipe.pipeline.cli.common import app, say
 
-__all__ = ["data", "evaluation", "evidence", "main", "reproducing", "run", "scoring", "splits", "training"]
+__all__ = [
+    "data",
+    "evaluation",
+    "evidence",
+    "main",
+    "reproducing",
+    "run",
+    "scoring",
+    "serving",
+    "splits",
+    "training",
+]
 
 #: What the parser raises. Typer brings click along or inside itself, so the class is found through its own.
 _ParseError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")

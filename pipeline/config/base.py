@@ -32,6 +32,7 @@ JOBS = (
     "robustness",
     "splits",
     "reproduce",
+    "serve",
 )
 
 #: Marks a setting that changes how a job runs but not what it produces; left out of the configuration hash.

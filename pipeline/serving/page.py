@@ -1,0 +1,62 @@
+"""The page that files are dropped on: one HTML file with style and script inside, and the policy that allows them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import ffpipe
+from ffpipe.pipeline.output import size_text
+from ffpipe.pipeline.serving.uploads import UploadLimits
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The page and its content policy."""
+
+    html: str
+    policy: str
+
+
+def make_page(model: str, limits: UploadLimits, keep: bool, workspace: str) -> Page:
+    """The page of a server that scores with this model, in words."""
+    style, script = ((_FOLDER / name).read_text(encoding="utf-8") for name in ("serve.css", "serve.js"))
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("serve.html.jinja").render(
+        # Both are files of ours, and the browser hashes them as they stand there.
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        version=ffpipe.__version__,
+        model=model,
+        keep=keep,
+        workspace=workspace,
+        file_bytes=limits.file_bytes,
+        batch_files=limits.batch_files,
+        file_size=size_text(limits.file_bytes),
+    )
+    return Page(html, _policy(style, script))
+
+
+def _policy(style: str, script: str) -> str:
+    """The page talks to its own server alone, and runs and shows only what stands in it."""
+    return (
+        f"default-src 'none'; connect-src 'self'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
