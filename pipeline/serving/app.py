@@ -119,7 +119,7 @@ def _done(store: Store, batch_id: str) -> Batch:
 
 def _shown(batch: Batch, store: Store, queue: ScoringQueue) -> dict[str, Any]:
     files = files_of(store.folder(batch)) if batch.state is State.DONE else []
-    return {**batch.shown(), "ahead": queue.ahead_of(batch), "files": files}
+    return {**store.shown(batch), "ahead": queue.ahead_of(batch), "files": files}
 
 
 def _failed(_: Request, error: Exception) -> Response:

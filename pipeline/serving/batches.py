@@ -194,6 +194,11 @@ class Store:
                 shutil.rmtree(self.folder(batch))
             self._batches.pop(batch.id, None)
 
+    def shown(self, batch: Batch) -> dict[str, Any]:
+        """What the page is told of a batch, never in the middle of a change."""
+        with self._lock:
+            return batch.shown()
+
     def stored_bytes(self) -> int:
         """Bytes of all uploads on the disk; of those that are still coming in, none."""
         return sum(u.bytes for batch in self.all() if batch.kept for u in batch.uploads)

@@ -53,7 +53,7 @@ def make_page(model: str, limits: UploadLimits, keep: bool, workspace: str) -> P
 def _policy(style: str, script: str) -> str:
     """The page talks to its own server alone, and runs and shows only what stands in it."""
     return (
-        f"default-src 'none'; connect-src 'self'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        f"default-src 'none'; connect-src 'self'; img-src data:; script-src {_hash(script)}; style-src {_hash(style)}; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 

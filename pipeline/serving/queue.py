@@ -132,9 +132,10 @@ class ScoringQueue:
         told = self._run(batch, order)
         with self._store.changing(batch):
             self._note(batch, told)
-        if batch.state is State.DONE and not self._keep:
-            self._store.forget_uploads(batch)
-            with self._store.changing(batch):
+            if batch.state is State.DONE and not self._keep:
+                # Noted first: a server that is killed in between must not score files that are gone.
+                self._store.save(batch)
+                self._store.forget_uploads(batch)
                 batch.kept = False
 
     def _note(self, batch: Batch, told: Told) -> None:

@@ -97,7 +97,8 @@ def perform(order: Order, tell: Tell) -> dict[str, Any]:
         workspace,
         # The scoring run is called after the batch, and each batch has a run of its own.
         out=work / f"{order.batch}.parquet",
-        say=lambda line: tell(Told("line", line)),
+        # Of that report nothing stays: the one under the files' own names takes its place.
+        say=lambda line: None if line.startswith(f"report: {work}") else tell(Told("line", line)),
         advance=lambda done, total, note: tell(Told("progress", (done, total, _stage(note)))),
     )
     tell(Told("progress", (len(order.names), len(order.names), "writing the report")))
@@ -180,7 +181,7 @@ def _facts(report: pa.Table, run: str) -> dict[str, Any]:
 def files_of(folder: Path) -> list[str]:
     """Names of the report's files that can be fetched, the report itself first in each format."""
     names = [f"{REPORT}{suffix}" for suffix in reversed(FORMATS)]
-    beside = [f"{REPORT}.{table}.parquet" for table in ("tracks", "scores")]
+    beside = [f"{REPORT}.tracks.parquet", f"{REPORT}.scores.parquet", f"{REPORT}.csv.provenance.json"]
     return [name for name in (*names, *beside) if (folder / name).is_file()]
 
 

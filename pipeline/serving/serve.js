@@ -178,7 +178,7 @@ async function score() {
 
 const STATES = {
   queued: (b) => (b.ahead ? "Waiting: " + b.ahead + " before it" : "Waiting"),
-  running: (b) => (b.stage || "starting") + (b.total ? ": " + b.done + " of " + files(b.total) + " done" : ""),
+  running: (b) => (b.stage ? b.stage[0].toUpperCase() + b.stage.slice(1) : "Starting") + (b.total ? ": " + b.done + " of " + files(b.total) + " done" : ""),
   done: (b) => b.summary,
   failed: (b) => "Not scored: " + b.error,
   stopped: () => "Stopped. What is scored by then is kept; it can go on.",
