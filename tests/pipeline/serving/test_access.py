@@ -62,7 +62,15 @@ def test_two_host_headers_are_refused() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
 @pytest.mark.parametrize(
     "origin",
-    ["null", "", "http://evil.example", f"https://{HOST}", "http://127.0.0.1", "http://127.0.0.1:80", f"http://{HOST}/"],
+    [
+        "null",
+        "",
+        "http://evil.example",
+        f"https://{HOST}",
+        "http://127.0.0.1",
+        "http://127.0.0.1:80",
+        f"http://{HOST}/",
+    ],
 )
 def test_another_origin_is_refused(method: str, origin: str) -> None:
     assert "another page" in str(refusal(method, origin=origin))
@@ -101,7 +109,9 @@ def test_the_cookie_alone_opens_nothing_outside_the_secret_place(path: str) -> N
     assert "not open to you" in str(refusal(path=path))
 
 
-@pytest.mark.parametrize("path", [f"{OPEN}x", OPEN[:-1], f"{HOME}open/", f"{HOME}open/{ACCESS.session}", f"/x/open/{ACCESS.token}"])
+@pytest.mark.parametrize(
+    "path", [f"{OPEN}x", OPEN[:-1], f"{HOME}open/", f"{HOME}open/{ACCESS.session}", f"/x/open/{ACCESS.token}"]
+)
 def test_a_wrong_token_opens_nothing(path: str) -> None:
     assert "not open to you" in str(refusal(path=path, cookie=None))
 

@@ -52,7 +52,11 @@ def test_the_first_visit_leaves_a_cookie_and_leads_to_the_page(site: Site) -> No
         ("api/batches", "GET", {"host": "evil.example:5173"}),
         ("api/batches", "POST", {"origin": "http://evil.example"}),
         ("api/batches", "POST", {"origin": "null"}),
-        ("api/batches", "OPTIONS", {"origin": "http://evil.example", "access-control-request-method": "POST"}),
+        (
+            "api/batches",
+            "OPTIONS",
+            {"origin": "http://evil.example", "access-control-request-method": "POST"},
+        ),
     ],
 )
 def test_a_refusal_is_one_line_and_as_closed_as_the_rest(
@@ -67,12 +71,20 @@ def test_a_refusal_is_one_line_and_as_closed_as_the_rest(
 
 
 def test_wrong_place_and_wrong_cookie_are_told_alike(site: Site) -> None:
-    answers = [ask(site, f"{ORIGIN}{path}", cookie="ffpipe=x") for path in ("/", "/api/batches", f"/{site.access.place}/")]
+    answers = [
+        ask(site, f"{ORIGIN}{path}", cookie="ffpipe=x")
+        for path in ("/", "/api/batches", f"/{site.access.place}/")
+    ]
     assert {(a.status_code, a.text) for a in answers} == {(403, answers[0].text)}
 
 
 def test_errors_of_the_application_are_closed_too(site: Site) -> None:
-    for path, status in (("nothing", 404), ("api/batches/x/start", 405), ("docs", 404), ("openapi.json", 404)):
+    for path, status in (
+        ("nothing", 404),
+        ("api/batches/x/start", 405),
+        ("docs", 404),
+        ("openapi.json", 404),
+    ):
         answer = site.ask("GET", path)
         assert answer.status_code == status
         assert answer.json()["error"]
@@ -99,5 +111,3 @@ def test_other_protocols_are_not_answered(site: Site) -> None:
         raise AssertionError("it was answered")
 
     asyncio.run(site.app({"type": "websocket", "path": "/", "headers": []}, never, never))
-
-

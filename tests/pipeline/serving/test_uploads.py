@@ -122,7 +122,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(site: Site, monkeypatch: pyt
         (411, None, (b"1",)),
     ],
 )
-def test_a_body_of_another_length_leaves_nothing(site: Site, status: int, length: int | None, chunks: Any) -> None:
+def test_a_body_of_another_length_leaves_nothing(
+    site: Site, status: int, length: int | None, chunks: Any
+) -> None:
     assert_refused(site, site.begin(), status, length, *chunks)
 
 
