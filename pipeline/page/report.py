@@ -18,6 +18,8 @@ from ffpipe.pipeline.page.summary import counted, noun, sentence
 from ffpipe.stages.thresholds import Bars
 
 _TEMPLATE = "report.html.jinja"
+#: Rows that a page with its script shows before more is asked for.
+FIRST_ROWS = 500
 #: The element that holds the whole provenance as JSON.
 _PROVENANCE_ID = "provenance"
 #: Facts of the provenance that are shown one by one, with their headings.
@@ -54,6 +56,7 @@ def report_page(
         explained=bars.explained(thresholds),
         calibrated=any(row["probability"] is not None for row in rows),
         crops_accepted=any(row["crops_accepted"] for row in rows),
+        first=FIRST_ROWS,
         rows=(page_row(row, links or {}) for row in sorted(rows, key=gravity)),
         facts=_facts(provenance),
         provenance=json.dumps(provenance, indent=1, sort_keys=True, default=str),

@@ -3,8 +3,8 @@
 // Of a long table the first rows are shown until more is asked for: laying all of them out takes seconds.
 document.documentElement.classList.add("scripted");
 document.addEventListener("DOMContentLoaded", () => {
-  const STEP = 500;
   const table = document.getElementById("files");
+  const STEP = Number(table.dataset.first);
   const body = table.tBodies[0];
   const headings = Array.from(table.tHead.rows[0].cells);
   const controls = document.getElementById("controls");
