@@ -18,11 +18,19 @@ BASE_STYLE = "style.css"
 GENERATOR = '<meta name="generator" content="ffpipe">'
 
 
-def render(template: str, *, styles: Sequence[str] = (), script: str | None = None, **values: Any) -> str:
+def render(
+    template: str,
+    *,
+    styles: Sequence[str] = (),
+    script: str | None = None,
+    pictures: bool = False,
+    **values: Any,
+) -> str:
     """The page that a template of this folder makes of these values.
 
     `styles` are files of this folder behind the base style, and `script` is one too. They stand in the page, which
-    places them as `style` and `script` (empty where there is none); `policy` allows these two and nothing else.
+    places them as `style` and `script` (empty where there is none); `policy` allows these two and nothing else, but
+    for the `pictures` that the page itself holds.
     """
     style = "".join(_own(name) for name in (BASE_STYLE, *styles))
     code = _own(script) if script else ""
@@ -31,16 +39,20 @@ def render(template: str, *, styles: Sequence[str] = (), script: str | None = No
     return page.render(
         style=Markup(style),  # noqa: S704
         script=Markup(code),  # noqa: S704
-        policy=content_policy(style, code),
+        policy=content_policy(style, code, pictures),
         generator=Markup(GENERATOR),  # noqa: S704
         **values,
     )
 
 
-def content_policy(style: str, script: str = "") -> str:
-    """Nothing may be loaded, sent or used as a base; of styles and scripts only those with this very text run."""
+def content_policy(style: str, script: str = "", pictures: bool = False) -> str:
+    """Nothing may be loaded, sent or used as a base; of styles and scripts only those with this very text run.
+
+    With `pictures`, those that stand in the page itself are shown.
+    """
     scripts = f"script-src '{_digest(script)}'; " if script else ""
-    return f"default-src 'none'; style-src '{_digest(style)}'; {scripts}base-uri 'none'; form-action 'none'"
+    images = "img-src data:; " if pictures else ""
+    return f"default-src 'none'; style-src '{_digest(style)}'; {scripts}{images}base-uri 'none'; form-action 'none'"
 
 
 def _digest(text: str) -> str:
