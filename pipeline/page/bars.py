@@ -1,4 +1,4 @@
-"""What the bars of the verdicts are and what they rest on, in sentences, from what a report's provenance says of them."""
+"""What the bars of the verdicts are and what they rest on, in sentences, from what a report's provenance says."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def _bars(thresholds: Thresholds, bars: Bars) -> Iterator[str]:
         )
     if bars.inconclusive_from is not None:
         yield (
-            f"Doubt begins at {bars.inconclusive_from:.3f}, which at most {doubt:.0%} of them passed. What scores above "
-            "it and not above the threshold is inconclusive."
+            f"Doubt begins at {bars.inconclusive_from:.3f}, which at most {doubt:.0%} of them passed. What scores "
+            "above it and not above the threshold is inconclusive."
         )
     yield (
         "These are the bars for one face. With several faces in a video they rise, because the highest of several "

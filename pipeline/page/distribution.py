@@ -37,7 +37,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """The drawing: its height and its base in pixels, bins, marks, the shaded band in percent, and all of it in words."""
+    """The drawing: height, top and base in pixels, bins, marks, the shaded band in percent, and all of it in words."""
 
     height: int
     top: int
@@ -91,5 +91,7 @@ def _words(scores: Sequence[float], bars: Bars) -> str:
     if high is not None:
         told.append(f"{sum(score > high for score in scores):,} lie above the threshold {high:.3f}.")
     if low is not None:
-        told.append(f"{sum(score <= low for score in scores):,} do not lie above {low:.3f}, where doubt begins.")
+        told.append(
+            f"{sum(score <= low for score in scores):,} do not lie above {low:.3f}, where doubt begins."
+        )
     return " ".join(told)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any
 
-from ffpipe.manifests.records import Status, Verdict
+from ffpipe.manifests.records import Status
 from ffpipe.pipeline.output import VERDICT_WORDS
 from ffpipe.pipeline.page import bars, texts
 from ffpipe.pipeline.page.distribution import histogram
@@ -24,8 +24,8 @@ FIRST_ROWS = 500
 _PROVENANCE_ID = "provenance"
 #: Facts of the provenance that are shown one by one, with their headings.
 _SHOWN = {
-    "id": "Provenance", "ffpipe": "ffpipe", "commit": "Commit", "started": "Started (UTC)", "finished": "Finished (UTC)",
-    "device": "Device", "arithmetic": "Arithmetic", "configuration_hash": "Settings",
+    "id": "Provenance", "ffpipe": "ffpipe", "commit": "Commit", "started": "Started (UTC)",
+    "finished": "Finished (UTC)", "device": "Device", "arithmetic": "Arithmetic", "configuration_hash": "Settings",
 }  # fmt: skip
 
 
@@ -83,7 +83,10 @@ def _facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [(heading, str(provenance[key])) for key, heading in _SHOWN.items() if provenance.get(key)]
     model = provenance.get("model")
     if isinstance(model, Mapping):
-        facts += [("Model", str(model.get("detector", "-"))), ("Weights (SHA-256)", str(model.get("sha256", "-")))]
+        facts += [
+            ("Model", str(model.get("detector", "-"))),
+            ("Weights (SHA-256)", str(model.get("sha256", "-"))),
+        ]
     facts.append(("Calibration", str(provenance.get("calibration") or texts.UNCALIBRATED)))
     command = provenance.get("command")
     if isinstance(command, list):

@@ -151,5 +151,9 @@ def _facts(row: Mapping[str, Any]) -> tuple[str, ...]:
     held = [size_text(row["bytes"]) if row["bytes"] is not None else "", row.get("codec") or "", size, rate]
     expected = row.get("frames_expected")
     frames = f"{row['n_frames']}{f' of {expected}' if expected else ''} sampled frames decoded"
-    looked = [frames, f"{row['n_faces']} faces", f"{row['n_tracks']} face track{'' if row['n_tracks'] == 1 else 's'}"]
+    looked = [
+        frames,
+        f"{row['n_faces']} faces",
+        f"{row['n_tracks']} face track{'' if row['n_tracks'] == 1 else 's'}",
+    ]
     return tuple(", ".join(part for part in parts if part) for parts in (held, looked))
