@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-all fuzz lint format benchmarks clean
+.PHONY: setup demo test test-browser test-all fuzz lint format benchmarks clean
 
 setup: $(VENV)/.ready
 
@@ -26,7 +26,16 @@ lint: setup
 test: lint
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: lint
+# Debian: apt-get install chromium npm; elsewhere any Chromium that FFPIPE_CHROMIUM names. No browser is downloaded.
+test-browser: setup tests/browser/node_modules
+	$(BIN)/python -m pytest tests/browser
+
+tests/browser/node_modules: tests/browser/package.json tests/browser/package-lock.json
+	@command -v npm > /dev/null || { echo "the browser tests need npm for axe-core: apt-get install npm chromium"; exit 1; }
+	npm ci --prefix tests/browser --no-audit --no-fund
+	@touch $@
+
+test-all: lint tests/browser/node_modules
 	$(BIN)/python -m pytest
 
 # A minute for each target of tests/fuzz/targets; FUZZ_SECONDS=600 for ten. Findings go to ./fuzz-findings.

@@ -237,11 +237,17 @@ class ShardGroup:
 
         Raises IntegrityError naming a damaged file.
         """
+        schema = pa.schema([f for f in SCHEMAS[table] if columns is None or f.name in columns])
+        return pa.Table.from_batches(self.chunk_batches(chunk, table, schema.names, rows=65536), schema)
+
+    def chunk_batches(
+        self, chunk: str, table: str, columns: Sequence[str] | None = None, rows: int = 256
+    ) -> Iterator[pa.RecordBatch]:
+        """What `read_chunk` reads, `rows` at a time, with bounded memory."""
         record = read_commit(self._commit_path(self.lead, chunk))
         path = self.root / table / self._part(record, table).file
         check_file(path, table)
-        schema = pa.schema([f for f in SCHEMAS[table] if columns is None or f.name in columns])
-        return pa.Table.from_batches(_batches_of(path, table, schema.names, 65536), schema)
+        yield from _batches_of(path, table, columns, rows)
 
 
 def _companion(record: Commit, table: str) -> bytes:

@@ -35,6 +35,8 @@ from ffpipe.manifests.run_lock import RunLock
 PROVENANCE_KEY = b"ffpipe.provenance"
 
 _PAGE = ".html"
+#: Columns of a report that list every frame.
+_FRAME_LISTS = ("sampled_frames", "sampled_seconds")
 #: What spreadsheets take for the start of a formula, ASCII and full width.
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 #: Marks CSV text that begins like a formula; text that begins with the mark itself gets it too, so that it comes off.
@@ -144,6 +146,11 @@ def text_rows(table: pa.Table) -> list[dict[str, Any]]:
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_pylist()]
 
 
+def page_rows(report: pa.Table) -> list[dict[str, Any]]:
+    """Rows of a report as its page takes them: without the lists of frames, in a long run the most of it."""
+    return text_rows(report.drop_columns([name for name in _FRAME_LISTS if name in report.column_names]))
+
+
 def escape_bytes(value: bytes) -> str:
     r"""Bytes as printable ASCII, reversible: `\\` and `\xNN`; never begins like a formula, or with its mark."""
     shown = [_shown(byte) for byte in value]
@@ -199,7 +206,7 @@ def _html(table: pa.Table) -> bytes:
 
     if "verdict" not in table.column_names:
         raise UsageError("only a report is written as .html; give .parquet, .csv, .json or .jsonl")
-    return report_page(text_rows(table), provenance_of(table)).encode()
+    return report_page(page_rows(table), provenance_of(table)).encode()
 
 
 def _cell(value: Any) -> Any:

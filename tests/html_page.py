@@ -68,24 +68,30 @@ def parse(page: str) -> Element:
     return builder.open[0]
 
 
+#: Where a link of a page may lead: within the page, and to the other pages of its folder.
+_LINK = re.compile(r"#[a-z]+|videos/[0-9a-f]{32}\.html|\.\./index\.html")
+
+
 def assert_inert(page: Element) -> None:
-    """The page runs nothing, loads nothing and leads nowhere."""
+    """The page runs nothing but its own script, loads nothing, and leads nowhere but to pages of its folder."""
+    assert all(script in page.one("head").children for script in page.all("script"))
+    assert len(page.all("script")) <= 1
     for element in page.everything():
         assert element.tag not in (
-            "script",
             "iframe",
             "object",
             "embed",
             "link",
             "img",
-            "a",
             "form",
             "base",
-            "svg",
+            "foreignobject",
+            "use",
         )
         for name, value in element.attributes.items():
             assert not name.startswith("on"), f"<{element.tag} {name}>"
-            assert name not in ("href", "src", "srcset", "style", "action", "data", "background"), element.tag
+            assert name not in ("src", "srcset", "style", "action", "data", "background"), element.tag
+            assert name != "href" or (element.tag == "a" and _LINK.fullmatch(value or "")), f"{element.tag} {value}"
             assert not re.search(r"javascript:|https?:", value or ""), f"{name}={value}"
     assert "@import" not in page.one("style").text
     assert "url(" not in page.one("style").text

@@ -26,11 +26,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def modules() -> set[str]:
-    """Every file of the rooms: modules, and the template and style of a page."""
+    """Every file of the rooms: modules, and the template, style and script of a page."""
     return {
         f"ffpipe/{p.relative_to(ROOT)}"
         for room in ROOMS
-        for kind in ("py", "jinja", "css")
+        for kind in ("py", "jinja", "css", "js")
         for p in (ROOT / room).rglob(f"*.{kind}")
     }
 

@@ -1,4 +1,4 @@
-"""Commands that score media and try the program out: score, demo, doctor."""
+"""Commands that score media, show what was found, and try the program out: score, report, demo, doctor."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ def score(
         Path | None,
         typer.Option("--out", "-o", help="Report: .parquet, .csv, .json, .jsonl or .html.", metavar="FILE"),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Folder for pages: one of the run, one of each video.", metavar="DIR"),
+    ] = None,
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> int:
@@ -36,16 +40,52 @@ def score(
 
     Every input gets one row, also one that fails. Exit code: 0 no input failed, 3 some did, 4 all did.
     """
+    from ffpipe.pipeline import reporting
     from ffpipe.pipeline import score as job
     from ffpipe.pipeline.tables import to_json
 
+    place = Workspace.find(workspace)
+    if report is not None:
+        reporting.check_folder(report)
     with Progress("score", console=CONSOLE) as advance:
-        result = job.score(paths, settings, Workspace.find(workspace), out=out, say=say, advance=advance)
+        result = job.score(paths, settings, place, out=out, say=say, advance=advance)
+    if report is not None:
+        reporting.report_scoring(result, report, place, say)
     if json_output:
         typer.echo(to_json(result.report))
     else:
         print_verdicts(result.report.to_pylist(), CONSOLE, SHOWN_VERDICTS)
     return result.exit_code
+
+
+@app.command()
+def report(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="Report that `score --out` wrote, in any of its formats but .html.", metavar="REPORT"
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for the pages. [default: REPORT-pages beside it]", metavar="DIR"
+        ),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    json_output: JsonOption = False,
+) -> int:
+    """Show a report as pages: one of the run, and one of each video with its evidence.
+
+    They open from disk, without a network. Faces and heat maps are there where the workspace still has the run and the
+    weights.
+    """
+    from ffpipe.pipeline import reporting
+
+    pages = reporting.report(table, out, Workspace.find(workspace), say)
+    if json_output:
+        typer.echo(json.dumps([str(page) for page in pages]))
+    return 0
 
 
 @app.command()

@@ -1,100 +1,97 @@
-"""The page of a report table: counts on top, a row for each input, and who made it with what."""
+"""The page of a report table: what was found, every input with its verdict and reason, and who made it with what."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 
-from ffpipe.manifests.inputs import display_path
-from ffpipe.manifests.records import Status, Verdict
-from ffpipe.pipeline.output import VERDICT_WORDS, score_text, size_text, summary_line
-from ffpipe.pipeline.page import texts
+from ffpipe.manifests.records import Status
+from ffpipe.pipeline.output import VERDICT_WORDS
+from ffpipe.pipeline.page import bars, texts
+from ffpipe.pipeline.page.distribution import histogram
 from ffpipe.pipeline.page.render import render
+from ffpipe.pipeline.page.report_rows import gravity, page_row, status_words
+from ffpipe.pipeline.page.summary import counted, noun, sentence
+from ffpipe.stages.thresholds import Bars
 
 _TEMPLATE = "report.html.jinja"
+#: Rows that a page with its script shows before more is asked for.
+FIRST_ROWS = 500
 #: The element that holds the whole provenance as JSON.
 _PROVENANCE_ID = "provenance"
 #: Facts of the provenance that are shown one by one, with their headings.
 _SHOWN = {
-    "id": "Provenance", "ffpipe": "ffpipe", "commit": "Commit", "started": "Started (UTC)", "device": "Device",
-    "arithmetic": "Arithmetic",
+    "id": "Provenance", "ffpipe": "ffpipe", "commit": "Commit", "started": "Started (UTC)",
+    "finished": "Finished (UTC)", "device": "Device", "arithmetic": "Arithmetic", "configuration_hash": "Settings",
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class PageRow:
-    """A report row in words. `kind` is the verdict's name, for the style; `counts` are frames, faces and tracks."""
+def report_page(
+    rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any], links: Mapping[str, str] | None = None
+) -> str:
+    """The page of report rows whose bytes are text already (`tables.text_rows`), the gravest first.
 
-    name: str
-    path_bytes: str
-    sha256: str
-    size: str
-    kind: str
-    mark: str
-    verdict: str
-    status: str
-    score: str
-    reason: str
-    counts: tuple[int, int, int]
-    worst: str
-
-
-def report_page(rows: Sequence[Mapping[str, Any]], provenance: Mapping[str, Any]) -> str:
-    """The page of report rows whose bytes are text already (`tables.text_rows`)."""
-    verdicts = Counter(row["verdict"] for row in rows)
-    statuses = Counter(row["status"] for row in rows)
+    `links` lead from a medium's id to its own page, relative to this one; without, the page stands alone.
+    """
+    thresholds = bars.thresholds_of(provenance)
+    what = noun(rows)
     return render(
         _TEMPLATE,
+        styles=("report.css",),
+        script="script.js",
         texts=texts,
-        summary=summary_line(rows),
-        verdicts=[
-            (verdict.value, *VERDICT_WORDS[verdict][:2], verdicts[verdict], texts.MEANINGS[verdict])
-            for verdict in VERDICT_WORDS
-        ],
-        statuses=[(_words(status), statuses[status], status.failed) for status in Status if statuses[status]],
-        rows=[page_row(row) for row in rows],
-        facts=[(heading, provenance[key]) for key, heading in _SHOWN.items() if provenance.get(key)],
-        command=" ".join(provenance.get("command", ())),
-        model=dict(provenance.get("model") or {}),
+        sentence=sentence(rows),
+        total=counted(len(rows), what),
+        verdicts=_verdicts(rows),
+        statuses=_statuses(rows),
+        failed=sum(Status(row["status"]).failed for row in rows),
+        copies=len(rows) - len({row["media_id"] for row in rows}),
+        chart=histogram(
+            [row["score"] for row in rows if row["score"] is not None],
+            thresholds.bars(1) if thresholds else Bars(None, None, False),
+        ),
+        explained=bars.explained(thresholds),
+        calibrated=any(row["probability"] is not None for row in rows),
+        crops_accepted=any(row["crops_accepted"] for row in rows),
+        first=FIRST_ROWS,
+        rows=(page_row(row, links or {}) for row in sorted(rows, key=gravity)),
+        facts=_facts(provenance),
         provenance=json.dumps(provenance, indent=1, sort_keys=True, default=str),
     )
 
 
-def page_row(row: Mapping[str, Any]) -> PageRow:
-    """One report row in words."""
-    verdict = Verdict(row["verdict"])
-    mark, words, _ = VERDICT_WORDS[verdict]
-    return PageRow(
-        name=display_path(row["path"]),
-        path_bytes=row["path_bytes"],
-        sha256=row["sha256"] or "-",
-        size=size_text(row["bytes"]) if row["bytes"] is not None else "-",
-        kind=verdict.value,
-        mark=mark,
-        verdict=words,
-        status=_words(Status(row["status"])),
-        score=score_text(row["score"]),
-        reason=display_path(row["reason"] or ""),
-        counts=(row["n_frames"], row["n_faces"], row["n_tracks"]),
-        worst=_worst(row),
-    )
+def _verdicts(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, int, str]]:
+    counts = Counter(row["verdict"] for row in rows)
+    return [
+        (verdict.value, mark, words, counts[verdict], texts.MEANINGS[verdict])
+        for verdict, (mark, words, _) in VERDICT_WORDS.items()
+    ]
 
 
-def _words(status: Status) -> str:
-    return status.value.replace("_", " ")
+def _statuses(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, bool, str]]:
+    """Status, files, whether it counts as failed, and what it means; the failed first."""
+    counts = Counter(row["status"] for row in rows)
+    found = sorted((status for status in Status if counts[status]), key=lambda status: not status.failed)
+    return [(status_words(s), counts[s], s.failed, texts.STATUSES[s]) for s in found]
 
 
-def _worst(row: Mapping[str, Any]) -> str:
-    begin, end = row["worst_window_start_seconds"], row["worst_window_end_seconds"]
-    if row["worst_track"] is None or begin is None or end is None:
-        return "-"
-    return (
-        f"track {row['worst_track']}, {begin:.2f} s to {end:.2f} s: {score_text(row['worst_window_score'])}"
-    )
+def _facts(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Headings and values of what is shown of the provenance; it may be anyone's, so that nothing is sure of it."""
+    facts = [(heading, str(provenance[key])) for key, heading in _SHOWN.items() if provenance.get(key)]
+    model = provenance.get("model")
+    if isinstance(model, Mapping):
+        facts += [
+            ("Model", str(model.get("detector", "-"))),
+            ("Weights (SHA-256)", str(model.get("sha256", "-"))),
+        ]
+    facts.append(("Calibration", str(provenance.get("calibration") or texts.UNCALIBRATED)))
+    command = provenance.get("command")
+    if isinstance(command, list):
+        facts.append(("Command", " ".join(map(str, command))))
+    return facts
 
 
 class _ProvenanceReader(HTMLParser):

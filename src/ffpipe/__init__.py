@@ -5,6 +5,7 @@ import ffpipe
 ffpipe.extract("FF++/")
 ffpipe.train(model="sfcl-hcmf")
 report = ffpipe.score(["videos/"])  # a pandas DataFrame, one row an input
+ffpipe.report("report.parquet")  # the same as pages, one of the run and one of each video
 ffpipe.verify("report.parquet")  # the same inputs, weights and scores, once more
 figures = ffpipe.evaluate("sfcl-hcmf/paper-001", "FF++")  # AUC, EER, AP, … of the test split
 ffpipe.compare(["sida-linear/quick-001", "sfcl-hcmf/paper-001"], "FF++")
@@ -50,6 +51,7 @@ __all__ = [
     "import_weights",
     "make_splits",
     "preview",
+    "report",
     "reproduce",
     "robustness",
     "score",
@@ -112,22 +114,40 @@ def score(
     weights: StrPath | None = None,
     *,
     out: StrPath | None = None,
+    report: StrPath | None = None,
     workspace: StrPath | None = None,
     **settings: Any,
 ) -> pandas.DataFrame:
     """Score media and return the report, one row an input; `settings` are those of `ffpipe score`.
 
-    `weights` is a model folder; None takes the newest of the workspace. `out` also writes the report there.
+    `weights` is a model folder; None takes the newest of the workspace. `out` also writes the report there, and
+    `report` is a folder for its pages.
     Raises ffpipe.manifests.errors.UsageError and StorageError.
     """
+    from ffpipe.pipeline import reporting
     from ffpipe.pipeline.config import ScoreConfig
     from ffpipe.pipeline.score import score as job
 
     given = [paths] if isinstance(paths, str | PathLike) else list(paths)
     config = ScoreConfig.build({"weights": weights, **settings})
-    result = job(given, config, _workspace(workspace), out=Path(out) if out else None, say=_say)
-    report: pandas.DataFrame = result.report.to_pandas()
-    return report
+    place = _workspace(workspace)
+    if report is not None:
+        reporting.check_folder(Path(report))
+    result = job(given, config, place, out=Path(out) if out else None, say=_say)
+    if report is not None:
+        reporting.report_scoring(result, Path(report), place, _say)
+    rows: pandas.DataFrame = result.report.to_pandas()
+    return rows
+
+
+def report(table: StrPath, out: StrPath | None = None, *, workspace: StrPath | None = None) -> list[Path]:
+    """Show a report that `score` wrote as pages, the run's first; by default in the folder `<report>-pages` beside it.
+
+    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    """
+    from ffpipe.pipeline.reporting import report as job
+
+    return job(Path(table), Path(out) if out else None, _workspace(workspace), _say)
 
 
 def verify(report: StrPath, *, workspace: StrPath | None = None, **settings: Any) -> Verification:

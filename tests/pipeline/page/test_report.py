@@ -25,6 +25,10 @@ def page_of(rows: list, provenance: dict = PROVENANCE) -> str:
     return report_page(tables.text_rows(to_table("report", rows)), provenance)
 
 
+def digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
 def inputs_of(page: Element) -> list[Element]:
     return page.one("table", class_="inputs").one("tbody").all("tr")
 
@@ -38,36 +42,36 @@ def test_no_name_and_no_provenance_becomes_markup(named: Element) -> None:
     assert_inert(named)
     rows = inputs_of(named)
     assert [row.one("bdi").text for row in rows] == [display_path(name) for name in NAMES]
-    assert [row.one("code", class_="bytes").text for row in rows] == [
-        tables.escape_bytes(name) for name in NAMES
-    ]
+    told = [(row.all("code", class_="bytes") or row.all("bdi"))[0].text for row in rows]
+    assert told == [tables.escape_bytes(name) for name in NAMES]
     assert all(character.isprintable() for row in rows for character in row.one("bdi").text)
 
 
-def test_the_policy_allows_the_pages_own_style_alone(named: Element) -> None:
+def test_the_policy_allows_the_pages_own_style_and_script_alone(named: Element) -> None:
     (policy,) = named.all("meta", **{"http-equiv": "Content-Security-Policy"})
-    digest = base64.b64encode(hashlib.sha256(named.one("style").text.encode()).digest()).decode()
     allowed = dict(part.strip().split(" ", 1) for part in str(policy.attributes["content"]).split(";"))
     assert allowed == {
-        "default-src": "'none'", "style-src": f"'sha256-{digest}'", "base-uri": "'none'", "form-action": "'none'",
+        "default-src": "'none'", "style-src": f"'sha256-{digest(named.one('style').text)}'",
+        "script-src": f"'sha256-{digest(named.one('script').text)}'", "base-uri": "'none'", "form-action": "'none'",
     }  # fmt: skip
     head = named.one("head").children
-    assert [e.tag for e in head].index("style") > head.index(policy), (
-        "the policy stands before what it governs"
-    )
+    for governed in ("style", "script"):
+        assert [e.tag for e in head].index(governed) > head.index(policy), "the policy stands before what it governs"
     assert content_policy("a") != content_policy("b")
 
 
 def test_a_reader_finds_language_title_captions_and_headings(named: Element) -> None:
     assert named.one("html").attributes["lang"] == "en"
-    assert f"{len(NAMES)} inputs" in named.one("title").text
+    assert f"None of {len(NAMES)} videos is called likely manipulated" in named.one("title").text
     for table in named.all("table"):
         assert table.one("caption").text
         headings = table.one("thead").all("th")
         assert all(th.attributes["scope"] == "col" for th in headings)
         for row in table.one("tbody").all("tr"):
-            assert row.children[0].attributes["scope"] == "row"
+            assert row.one("th").attributes["scope"] == "row"
             assert len(row.children) == len(headings)
+    for part in named.all("section"):
+        assert part.one("h2").attributes["id"] == part.attributes["aria-labelledby"]
     assert named.one("meta", name="color-scheme").attributes["content"] == "light dark"
     style = named.one("style").text
     assert "prefers-color-scheme: dark" in style
@@ -76,28 +80,55 @@ def test_a_reader_finds_language_title_captions_and_headings(named: Element) -> 
 
 def test_every_verdict_has_words_and_a_mark_beside_its_colour() -> None:
     page = parse(page_of([report_row(verdict=verdict) for verdict in Verdict]))
-    for row, verdict in zip(inputs_of(page), Verdict, strict=True):
+    for row, verdict in zip(inputs_of(page), VERDICT_WORDS, strict=True):
         mark, words, _ = VERDICT_WORDS[verdict]
         assert row.one("span", class_=f"verdict {verdict}").text == f"{mark} {words}"
     assert "authentic" not in page.one("main").text
 
 
-def test_counts_stand_on_top_and_failures_have_a_row_with_the_reason() -> None:
+def test_counts_stand_on_top_and_failures_have_a_count_a_filter_and_a_reason() -> None:
     failed = report_row(b"gone.mp4", status=Status.MISSING, verdict=Verdict.NOT_ASSESSABLE, score=None,
                         reason="No such file <b>or</b> directory", worst_track=None, bytes=None, sha256="")  # fmt: skip
     page = parse(page_of([report_row(), report_row(b"b.mp4", verdict=Verdict.LIKELY_MANIPULATED), failed]))
-    verdicts, statuses, _ = page.all("table")
-    counted = {row.children[0].text: row.children[1].text for row in verdicts.one("tbody").all("tr")}
+    assert page.one("h1").text == (
+        "1 of 3 videos is likely manipulated; 1 is inconclusive; 1 could not be assessed."
+    )
+    counted = {card.all("p")[1].text: card.all("p")[0].text for card in page.one("ul", class_="counts").all("li")}
     assert counted == {"!! likely manipulated": "1", "?? inconclusive": "1", "xx not assessable": "1",
                        "-- no manipulation found": "0"}  # fmt: skip
-    counted = {
-        row.children[0].text: (row.children[1].text, row.children[2].text)
-        for row in statuses.one("tbody").all("tr")
-    }
-    assert counted == {"ok": ("2", "not failed"), "missing": ("1", "failed")}
+    statuses = page.one("table", class_="statuses").one("tbody").all("tr")
+    assert [(row.children[0].text, row.children[1].text) for row in statuses] == [
+        ("missingcounts as failed", "1"), ("oknot failed", "2"),
+    ]  # fmt: skip
+    assert [radio.attributes["value"] for radio in page.all("input", name="show")] == [
+        "", "likely_manipulated", "inconclusive", "not_assessable", "failed",
+    ]  # fmt: skip
     row = inputs_of(page)[2]
+    assert "failed" in str(row.attributes["class"]).split()
     assert row.one("td", class_="reason").text == "No such file <b>or</b> directory"
-    assert [cell.text for cell in row.children[2:4]] == ["-", "missing"]
+    assert row.children[0].text == "xx not assessablemissing, failed"
+    assert row.one("td", class_="score").text == "-"
+
+
+def test_a_page_that_stands_alone_has_no_link_and_one_of_a_folder_leads_to_each_medium() -> None:
+    rows = tables.text_rows(to_table("report", [report_row()]))
+    alone = parse(report_page(rows, PROVENANCE))
+    linked = parse(report_page(rows, PROVENANCE, {"0" * 32: f"videos/{'0' * 32}.html"}))
+    assert [link.attributes["href"] for link in inputs_of(alone)[0].all("a")] == []
+    assert [link.attributes["href"] for link in inputs_of(linked)[0].all("a")] == [f"videos/{'0' * 32}.html"]
+    assert_inert(linked)
+
+
+def test_an_uncalibrated_report_says_so_and_a_calibrated_one_what_its_numbers_mean() -> None:
+    assert "The scores are uncalibrated" in parse(page_of([report_row()])).one("main").text
+    page = parse(page_of([report_row(probability=0.9, log10_likelihood_ratio=0.95)]))
+    assert "probability 0.900" in inputs_of(page)[0].text
+    assert "a probability at even odds" in page.one("main").text
+
+
+@pytest.mark.parametrize("provenance", [{}, {"model": "x", "command": "y"}, {"model": {"thresholds": [1]}}])
+def test_a_provenance_of_anyone_makes_a_page_all_the_same(provenance: dict) -> None:
+    assert "does not say which bars" in parse(page_of([report_row()], provenance)).one("main").text
 
 
 def test_the_provenance_is_read_back() -> None:

@@ -1,0 +1,68 @@
+"""What the bars of the verdicts are and what they rest on, in sentences, from what a report's provenance says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ffpipe.manifests.errors import WeightsError
+from ffpipe.stages.thresholds import Bars, Thresholds
+
+_UNKNOWN = "This report does not say which bars its verdicts were held to."
+
+
+def thresholds_of(provenance: Mapping[str, Any]) -> Thresholds | None:
+    """The thresholds that the scores were held to; None where the provenance has none that hold together."""
+    model = provenance.get("model")
+    stored = model.get("thresholds") if isinstance(model, Mapping) else None
+    try:
+        return Thresholds.from_json(stored) if isinstance(stored, Mapping) else None
+    except WeightsError:
+        return None
+
+
+def explained(thresholds: Thresholds | None) -> list[str]:
+    """The threshold explained, a sentence or two in each entry."""
+    if thresholds is None:
+        return [_UNKNOWN]
+    if not thresholds.usable:
+        return [f"No verdict can rest on these scores: {thresholds.reason}. All of them are inconclusive."]
+    return [*_bars(thresholds, thresholds.bars(1)), *_validation(thresholds)]
+
+
+def _bars(thresholds: Thresholds, bars: Bars) -> Iterator[str]:
+    alarm, doubt = thresholds.false_alarm_rate, thresholds.inconclusive_rate
+    if bars.threshold is None:
+        yield (
+            f"{thresholds.real_groups:,} independent real videos in validation are too few to hold false alarms at "
+            f"{alarm:.0%}: no score alone is called likely manipulated."
+        )
+    elif bars.supported:
+        yield (
+            f"The threshold is {bars.threshold:.3f}: at most {alarm:.0%} of {thresholds.n_real:,} real videos in "
+            "validation scored above it. What does is called likely manipulated."
+        )
+    else:
+        yield (
+            f"The threshold is {bars.threshold:.3f}, the highest score of any of {thresholds.n_real:,} real videos in "
+            "validation. What scores above it is called likely manipulated."
+        )
+    if bars.inconclusive_from is not None:
+        yield (
+            f"Doubt begins at {bars.inconclusive_from:.3f}, which at most {doubt:.0%} of them passed. What scores "
+            "above it and not above the threshold is inconclusive."
+        )
+    yield (
+        "These are the bars for one face. With several faces in a video they rise, because the highest of several "
+        "scores passes any bar more often."
+    )
+
+
+def _validation(thresholds: Thresholds) -> Iterator[str]:
+    area, low, high = thresholds.auc, thresholds.auc_low, thresholds.auc_high
+    if area is not None and low is not None and high is not None:
+        yield (
+            f"In validation ({thresholds.n_real:,} real and {thresholds.n_fake:,} manipulated videos) the scores told "
+            f"the two apart with an AUC of {area:.2f} (95% interval {low:.2f} to {high:.2f}); 0.5 is chance, 1 is "
+            "without error. On videos of another kind it can be lower."
+        )
