@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +10,12 @@ from markupsafe import Markup
 
 import ffpipe
 from ffpipe.pipeline.output import size_text
+from ffpipe.pipeline.page.render import content_policy
 from ffpipe.pipeline.serving.uploads import UploadLimits
 
 _FOLDER = Path(__file__).parent
+#: What this page may do beyond the policy of pages that are opened from the disk: talk to its own server.
+_MORE = "connect-src 'self'; img-src data:; frame-ancestors 'none'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,4 @@ def make_page(model: str, limits: UploadLimits, keep: bool, workspace: str) -> P
         batch_files=limits.batch_files,
         file_size=size_text(limits.file_bytes),
     )
-    return Page(html, _policy(style, script))
-
-
-def _policy(style: str, script: str) -> str:
-    """The page talks to its own server alone, and runs and shows only what stands in it."""
-    return (
-        f"default-src 'none'; connect-src 'self'; img-src data:; script-src {_hash(script)}; style-src {_hash(style)}; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    return Page(html, f"{content_policy(style, script)}; {_MORE}")

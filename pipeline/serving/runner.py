@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ffpipe.pipeline.score import ScoreResult
+    from ffpipe.pipeline.workspace import Workspace
 
 #: Where a batch's own report lies in its folder, and the formats that it is written in.
 REPORT = "report"
@@ -103,7 +104,7 @@ def perform(order: Order, tell: Tell) -> dict[str, Any]:
     )
     tell(Told("progress", (len(order.names), len(order.names), "writing the report")))
     tables = under_own_names(result, order.names)
-    files = _write(tables, order, result, tell)
+    files = _write(tables, order, result, workspace, tell)
     log.note(workspace, "serve", result.provenance, files)
     shutil.rmtree(work)
     return _facts(tables["report"], result.root.name)
@@ -135,24 +136,26 @@ def under_own_names(result: ScoreResult, names: Mapping[Path, str]) -> dict[str,
     return {name: with_provenance(table, told) for name, table in {**result.tables, "report": report}.items()}
 
 
-def _write(tables: dict[str, pa.Table], order: Order, result: ScoreResult, tell: Tell) -> list[Path]:
-    from ffpipe.pipeline.page.report import report_page
-    from ffpipe.pipeline.tables import provenance_of, text_rows, write_report
+def _write(
+    tables: dict[str, pa.Table], order: Order, result: ScoreResult, workspace: Workspace, tell: Tell
+) -> list[Path]:
+    """The report in every format, its tables beside the first, and the pages. Raises StorageError."""
+    from ffpipe.pipeline.reporting import write_pages
+    from ffpipe.pipeline.tables import write_report
+    from ffpipe.pipeline.weights import Weights
 
-    whole = {".parquet": tables}
-    files = [
-        file
-        for suffix in FORMATS
-        for file in write_report(
-            order.folder / f"{REPORT}{suffix}", whole.get(suffix, {"report": tables["report"]})
-        )
-    ]
-    pages = order.folder / PAGES
-    pages.mkdir(exist_ok=True)
-    (pages / "index.html").write_text(
-        report_page(text_rows(tables["report"]), provenance_of(tables["report"]))
+    files = []
+    for suffix in FORMATS:
+        held = tables if suffix == ".parquet" else {"report": tables["report"]}
+        files += write_report(order.folder / f"{REPORT}{suffix}", held)
+    pages = write_pages(
+        tables,
+        order.folder / PAGES,
+        shards=workspace.scores(result.root.name),
+        weights=Weights.load(result.weights),
+        say=lambda line: tell(Told("line", line)),
     )
-    return files
+    return [*files, *pages]
 
 
 def _facts(report: pa.Table, run: str) -> dict[str, Any]:
@@ -164,7 +167,7 @@ def _facts(report: pa.Table, run: str) -> dict[str, Any]:
     shown = [
         {
             "name": row["path"],
-            "media_id": row["media_id"],
+            "page": f"videos/{row['media_id']}.html",
             "kind": row["verdict"],
             "mark": VERDICT_WORDS[Verdict(row["verdict"])][0],
             "verdict": VERDICT_WORDS[Verdict(row["verdict"])][1],

@@ -197,7 +197,7 @@ async function act(method, path, then) {
 function verdicts(batch) {
   const head = ["File", "Verdict", "Score", "Reason"].map((text) => make("th", { scope: "col" }, text));
   const rows = batch.rows.map((row) => make("tr", {},
-    make("th", { scope: "row" }, make("bdi", {}, inert(row.name))),
+    make("th", { scope: "row" }, make("a", { href: "reports/" + batch.id + "/" + row.page }, make("bdi", {}, inert(row.name)))),
     make("td", {}, make("span", { class: "verdict " + row.kind }, make("span", { class: "mark", "aria-hidden": "true" }, row.mark), " " + row.verdict)),
     make("td", { class: "number" }, row.score),
     make("td", { class: "reason" }, (row.status === "ok" ? "" : row.status + ": ") + inert(row.reason))));
