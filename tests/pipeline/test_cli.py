@@ -23,6 +23,7 @@ COMMANDS = (
     "demo",
     "purge",
     "reproduce",
+    "serve",
 )
 
 

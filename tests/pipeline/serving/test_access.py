@@ -91,8 +91,10 @@ def test_a_change_must_say_its_origin(method: str) -> None:
 @pytest.mark.parametrize(
     "cookie",
     [
-        None, "", COOKIE, f"{COOKIE}=", f"{COOKIE}=wrong", f"{COOKIE}={ACCESS.session}x", f"{COOKIE}={ACCESS.session[:-1]}",
-        f"{COOKIE}={ACCESS.token}", f"{COOKIE}={ACCESS.place}", f"x{COOKIE}={ACCESS.session}", f"{COOKIE}=\xe9\xff", "=;=;;",
+        None, "", COOKIE, f"{COOKIE}=", f"{COOKIE}=wrong", f"{COOKIE}={ACCESS.session}x",
+        f"{COOKIE}={ACCESS.session[:-1]}",
+        f"{COOKIE}={ACCESS.token}", f"{COOKIE}={ACCESS.place}", f"x{COOKIE}={ACCESS.session}",
+        f"{COOKIE}=\xe9\xff", "=;=;;",
     ],
 )  # fmt: skip
 def test_without_the_cookie_nothing_is_open(cookie: str | None) -> None:

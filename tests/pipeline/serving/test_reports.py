@@ -53,8 +53,8 @@ def page_folder(site: Site) -> tuple[Site, str]:
         "../batch.json", "videos/../../batch.json", "..%2fbatch.json", "%2e%2e/batch.json", "..%5cbatch.json",
         "....//batch.json", "/etc/passwd", "//etc/passwd", "videos//abc.html", "./index.html", "videos/", "videos",
         "index.html/", "index.html?x", "index.html%00", "index.html%00.png", ".hidden", "%252e%252e/batch.json", "~/x",
-        "file:///etc/passwd", "link.html", "linked/batch.json", "pipe.html", "missing.html", "index.HTML%20", "C:\\x", "*",
-        "x" * 5000,
+        "file:///etc/passwd", "link.html", "linked/batch.json", "pipe.html", "missing.html", "index.HTML%20", "C:\\x",
+        "*", "x" * 5000,
     ],
 )  # fmt: skip
 def test_nothing_else_is_found(page_folder: tuple[Site, str], asked: str) -> None:
