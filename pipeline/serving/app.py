@@ -124,12 +124,8 @@ def _shown(batch: Batch, store: Store, queue: ScoringQueue) -> dict[str, Any]:
 
 def _failed(_: Request, error: Exception) -> Response:
     assert isinstance(error, FfpipeError)
-    # A body that was not read to its end leaves the connection of no use.
-    headers = (
-        {"connection": "close"}
-        if isinstance(error, Refused) and error.status in (408, 411, 413, 507)
-        else None
-    )
+    # The rest of a body is read past, so that its sender hears why; but nobody waits for one who fell silent.
+    headers = {"connection": "close"} if isinstance(error, Refused) and error.status == 408 else None
     return JSONResponse({"error": error.message}, http_status(error), headers)
 
 

@@ -46,7 +46,11 @@ class Guard:
             await _answer(closed, 303, [(b"location", home), (b"set-cookie", self._access.cookie.encode())])
         else:
             inside = self._access.inside(path)
-            await self._app({**scope, "path": inside, "raw_path": inside.encode()}, receive, closed)
+            await self._app(
+                {**scope, "path": inside, "raw_path": inside.encode("utf-8", "surrogateescape")},
+                receive,
+                closed,
+            )
 
 
 def _sender(send: Send) -> Send:

@@ -237,7 +237,7 @@ function article(batch) {
   const when = new Date(batch.created).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
   const kept = batch.state === "done" ? (batch.kept ? "Its uploaded files are kept." : "Its uploaded files were deleted.") : "";
   const parts = [make("h3", { id: title }, files(batch.uploads.length) + ", " + when), make("p", { class: "state" + (batch.state === "failed" ? " problem" : "") })];
-  if (batch.state === "running") parts.push(make("progress", { "aria-label": "Files scored" }));
+  if (batch.state === "running") parts.push(make("progress", { "aria-label": "Files scored", value: "0", max: "1" }));
   parts.push(batch.state === "done" ? verdicts(batch) : waiting(batch));
   parts.push(actions(batch, title));
   if (batch.state === "done") parts.push(links(batch), make("p", { class: "soft" }, kept));
@@ -258,8 +258,8 @@ function update(batch) {
   const text = inert(STATES[batch.state](batch));
   if (element.querySelector(".state").textContent !== text) element.querySelector(".state").textContent = text;
   const bar = element.querySelector("progress");
-  if (bar && batch.stage.startsWith("scoring")) { bar.max = batch.total; bar.value = batch.done; }
-  else if (bar) bar.removeAttribute("value");
+  // Never without a value: a bar that only moves is drawn all the time, by the processor that the scoring needs.
+  if (bar) { bar.max = batch.total || 1; bar.value = batch.done; }
 }
 
 let timer = null;
