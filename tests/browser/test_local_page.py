@@ -39,8 +39,9 @@ def put_in(opened: Opened, *files: Path) -> None:
     opened.page.get_by_role("button", name="Score", exact=False).click()
 
 
-def verdicts(opened: Opened) -> Any:
-    table = opened.page.locator(".batch").first.locator("table.verdicts")
+def verdicts(opened: Opened, name: str) -> Any:
+    """The table of the newest batch with this file, once it is there."""
+    table = opened.page.locator(".batch", has_text=name).first.locator("table.verdicts")
     table.wait_for(timeout=_PATIENCE)
     return table
 
@@ -56,7 +57,7 @@ def test_a_clip_goes_in_and_its_report_opens(show: Show, served: Served, clip: P
     opened = show(served.address)
     put_in(opened, clip, text)
     opened.page.locator(".batch progress").first.wait_for(timeout=_PATIENCE)
-    rows = verdicts(opened).locator("tbody tr")
+    rows = verdicts(opened, clip.name).locator("tbody tr")
     assert rows.count() == 2
     assert "made <b>here.mp4" in rows.nth(0).inner_text()
     assert "not assessable" in rows.nth(1).inner_text()
@@ -79,8 +80,7 @@ def test_a_real_clip_goes_in(show: Show, served: Served, clips: Path) -> None:
         pytest.skip(f"{found} is not there")
     opened = show(served.address)
     put_in(opened, found)
-    assert "fomm_vox_sameper1.mp4" in verdicts(opened).inner_text()
-    assert opened.page.locator(".batch").first.locator("tbody .verdict").count() == 1
+    assert verdicts(opened, found.name).locator("tbody .verdict").count() == 1
     assert_quiet(opened, served)
 
 
@@ -133,7 +133,7 @@ def test_keys_alone_are_enough(show: Show, served: Served) -> None:
 def test_a_waiting_batch_is_stopped_and_removed(show: Show, served: Served, clip: Path) -> None:
     opened = show(served.address)
     put_in(opened, clip)
-    opened.page.get_by_role("button", name="Stop", exact=True).first.click()
+    opened.page.get_by_role("button", name="Stop", exact=True).first.click(timeout=_PATIENCE)
     opened.page.get_by_role("button", name="Go on").first.wait_for(timeout=_PATIENCE)
     opened.page.evaluate("window.confirm = () => true")
     opened.page.get_by_role("button", name="Remove").first.click()
