@@ -45,7 +45,9 @@ def test_the_gauge_has_the_bars_of_this_very_row() -> None:
 
 def test_the_worst_window_is_told_where_the_reason_does_not_name_it() -> None:
     assert shown().worst == ""
-    longer = shown(worst_track_end_seconds=60.0, worst_window_start_seconds=20.0, worst_window_end_seconds=30.0)
+    longer = shown(
+        worst_track_end_seconds=60.0, worst_window_start_seconds=20.0, worst_window_end_seconds=30.0
+    )
     assert longer.worst == "Highest from 20.0 s to 30.0 s: 0.500"
 
 
@@ -57,7 +59,9 @@ def test_every_concern_and_every_status_has_words() -> None:
 
 def test_rows_stand_the_gravest_first() -> None:
     grave = [report_row(verdict=verdict, score=0.5) for verdict in Verdict]
-    rows = tables.text_rows(to_table("report", [*grave, report_row(verdict=Verdict.LIKELY_MANIPULATED, score=0.9)]))
+    rows = tables.text_rows(
+        to_table("report", [*grave, report_row(verdict=Verdict.LIKELY_MANIPULATED, score=0.9)])
+    )
     ordered = sorted(rows, key=gravity)
     assert [row["score"] for row in ordered[:2]] == [0.9, 0.5]
     assert [row["verdict"] for row in ordered[1:]] == [

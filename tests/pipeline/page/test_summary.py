@@ -14,7 +14,9 @@ LIKELY, DOUBT, LOST, NOTHING = (
 )  # fmt: skip
 
 
-def rows(*verdicts: Verdict, duration: float | None = 3.0, status: Status = Status.OK) -> list[dict[str, Any]]:
+def rows(
+    *verdicts: Verdict, duration: float | None = 3.0, status: Status = Status.OK
+) -> list[dict[str, Any]]:
     return [{"verdict": verdict.value, "status": status.value, "duration": duration} for verdict in verdicts]
 
 
