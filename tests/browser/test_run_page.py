@@ -1,4 +1,4 @@
-"""The run's page in Chromium: quiet, sortable and filterable by mouse and keys, readable without script, in print, small."""
+"""The run's page in Chromium: it asks for nothing, sorts and filters by mouse and keys, and reads without script."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def media() -> list[ReportRow]:
     likely = report_row(b"in/clip10.mp4", verdict=Verdict.LIKELY_MANIPULATED, score=0.91, duration=61.5, n_faces=7,
                         concerns=(Concern.SMALL_FACE, Concern.BLURRED), **bars)  # fmt: skip
     return [
-        report_row(b"in/clip2.mp4", verdict=Verdict.NO_MANIPULATION_FOUND, score=0.12, duration=9.0, n_faces=32, **bars),
+        report_row(b"in/clip2.mp4", verdict=Verdict.NO_MANIPULATION_FOUND, score=0.12, duration=9.0,
+                   n_faces=32, **bars),
         likely,
         replace(likely, path="in/clip9.mp4", path_bytes=b"in/clip9.mp4", score=0.97, media_id="1" * 32,
                 probability=0.9, log10_likelihood_ratio=0.95),

@@ -22,7 +22,8 @@ def shown(name: bytes = b"plain.mp4", **changes: Any) -> PageRow:
 def test_a_name_is_folder_and_file_and_its_bytes_stand_there_only_where_they_differ() -> None:
     row = shown(b"in/deep/clip.mp4")
     assert (row.folder, row.file, row.escaped, row.link) == ("in/deep/", "clip.mp4", "", "videos/x.html")
-    assert shown(b"in/\xff.mp4").escaped == r"in/\xff.mp4"
+    assert (shown(b"\xff.mp4").file, shown(b"\xff.mp4").escaped) == (r"\xff.mp4", "")
+    assert (shown(rb"\xff.mp4").file, shown(rb"\xff.mp4").escaped) == (r"\xff.mp4", r"\\xff.mp4")
     assert shown("in/日.mp4".encode()).escaped == r"in/\xe6\x97\xa5.mp4"
 
 
