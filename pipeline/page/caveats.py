@@ -21,7 +21,7 @@ class Caveat:
 
 
 def caveats(evidence: Evidence) -> list[Caveat]:
-    """Every caveat that a reader needs before the verdict is used."""
+    """Every caveat that a reader needs before the verdict is used; of what has no score, that it was read in part."""
     row = evidence.row
     found = [Concern(name) for name in row.concerns or () if name in set(Concern)]
     if row.status is Status.PARTIAL and Concern.PARTLY_DECODED not in found:
@@ -29,7 +29,9 @@ def caveats(evidence: Evidence) -> list[Caveat]:
     listed = [
         Caveat(CONCERNS[concern][0], _measured(concern, evidence), CONCERNS[concern][1]) for concern in found
     ]
-    return listed + ([Caveat(ACCEPTED[0], None, ACCEPTED[1])] if row.crops_accepted else [])
+    return listed + (
+        [Caveat(ACCEPTED[0], None, ACCEPTED[1])] if row.crops_accepted and row.score is not None else []
+    )
 
 
 def _measured(concern: Concern, evidence: Evidence) -> str | None:

@@ -49,8 +49,8 @@ def _validation(model: ModelFacts) -> Iterator[str]:
     where = f" on {', '.join(model.datasets)}" if model.datasets else ""
     yield (
         f"The bars were set{where} with {known.n_real} real files from {known.real_groups} independent sources and "
-        f"{known.n_fake} fakes. The model was not trained on them, but its best state was chosen by them: new files may "
-        "fare worse."
+        f"{known.n_fake} fakes. The model was not trained on them, but its best state was chosen by them: new files "
+        "may fare worse."
     )
     if known.auc is not None:
         interval = (

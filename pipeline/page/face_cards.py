@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffpipe.manifests.records import TrackRecord
 from ffpipe.pipeline.page.evidence import Evidence, FaceView
 from ffpipe.pipeline.page.pictures import data_uri
 from ffpipe.stages.explain import overlay
 
 #: Side in pixels of the crop's copy beside the verdict.
 _THUMB = 160
+#: What the faces of highest score are called.
+_RANKS = ("Most suspicious", "Second most suspicious", "Third most suspicious")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,9 @@ class FaceCard:
 
 @dataclass(frozen=True, slots=True)
 class TrackFaces:
-    """The faces that are shown of a track, with its heading."""
+    """The faces that are shown together; those of a track have a heading."""
 
-    heading: str
+    heading: str | None
     cards: tuple[FaceCard, ...]
 
 
@@ -46,10 +47,19 @@ def subject(track_id: int, evidence: Evidence) -> str:
 
 
 def face_sections(evidence: Evidence) -> list[TrackFaces]:
-    """The shown faces by track, in the order in which the evidence has them."""
+    """The shown faces by track, in the order in which the evidence has them; those of an image side by side."""
+    if evidence.still:
+        cards = [
+            _card(view, _name(track, evidence), evidence)
+            for track, views in evidence.faces.items()
+            for view in views
+        ]
+        return [TrackFaces(None, tuple(cards))] if cards else []
     tracks = {track.track_id: track for track in evidence.tracks}
     return [
-        TrackFaces(_heading(tracks[track_id], evidence), tuple(_cards(views, evidence)))
+        TrackFaces(
+            f"{_name(track_id, evidence)}, mean {tracks[track_id].score:.3f}", tuple(_cards(views, evidence))
+        )
         for track_id, views in evidence.faces.items()
     ]
 
@@ -61,17 +71,14 @@ def deciding_face(evidence: Evidence) -> FaceCard | None:
     return _card(views[0], "", evidence, _THUMB) if views else None
 
 
-def _heading(track: TrackRecord, evidence: Evidence) -> str:
-    decides = ", decides the verdict" if track.track_id == evidence.row.worst_track else ""
-    mean = "score" if evidence.still else "mean"
-    return f"{subject(track.track_id, evidence)}: {mean} {track.score:.3f}{decides}"
+def _name(track_id: int, evidence: Evidence) -> str:
+    decides = len(evidence.tracks) > 1 and track_id == evidence.row.worst_track
+    return subject(track_id, evidence) + (", decides the verdict" if decides else "")
 
 
 def _cards(views: Sequence[FaceView], evidence: Evidence) -> list[FaceCard]:
     worst = sum(view.suspicious for view in views)
-    names = ["Most suspicious", *(f"{nth} most suspicious" for nth in ("Second", "Third"))]
-    ranks = [names[k] if worst > 1 or len(views) > 1 else "" for k in range(worst)]
-    ranks += ["Least suspicious"] * (len(views) - worst)
+    ranks = [*_RANKS[:worst], *["Least suspicious"] * (len(views) - worst)] if len(views) > 1 else [""]
     return [_card(view, rank, evidence) for view, rank in zip(views, ranks, strict=True)]
 
 

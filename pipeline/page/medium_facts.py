@@ -24,7 +24,7 @@ FRAME_COLUMNS = ("Frame", "Time (s)", "Track", "Face box", "Crop box", "Score")
 def file_facts(row: ReportRow) -> Iterator[tuple[str, str]]:
     """What the file is."""
     yield "SHA-256", row.sha256 or "not known: the file could not be read"
-    yield "Size", f"{size_text(row.bytes)} ({row.bytes:,} bytes)" if row.bytes else "-"
+    yield "Size", "not known" if row.bytes is None else f"{size_text(row.bytes)} ({row.bytes:,} bytes)"
     for heading, value in (
         ("Codec", row.codec),
         ("Frame size", row.width and f"{row.width} x {row.height} px"),
@@ -41,7 +41,8 @@ def file_facts(row: ReportRow) -> Iterator[tuple[str, str]]:
 def run_facts(evidence: Evidence) -> Iterator[tuple[str, str]]:
     """How it was scored."""
     origin = evidence.provenance
-    model = origin.get("model") if isinstance(origin.get("model"), dict) else {}
+    told = origin.get("model")
+    model: dict[str, Any] = told if isinstance(told, dict) else {}
     yield "Model", str(model.get("detector") or (evidence.model.name if evidence.model else "not on record"))
     yield "Weights SHA-256", evidence.row.model_id
     if model.get("crop_fingerprint"):

@@ -26,6 +26,7 @@ _LENGTHS = (64, 64, 63)
 PANELS = ("between blocks, downwards", "between blocks, across", "within a block, to the next frequency")
 #: The strokes that fill the band of each class.
 _PATTERNS = {"real": "M-1 1l2-2M0 6l6-6M5 7l2-2", "fake": "M1 1h1.5M4 4h1.5"}
+_PARTS = ("low", "median", "high")
 CLASSES = tuple(_PATTERNS)
 _AXIS = "frequency within the 8 x 8 block, coarse to fine; height: mean difference in grey levels"
 _WIDTH, _LEFT, _TOP, _PLOT, _GAP = 900, 44, 24, 220, 22
@@ -46,8 +47,11 @@ class Range:
 def ranges(reference: Any) -> dict[str, Range]:
     """The bands that a model's reference holds, by class; none without a reference."""
     bands = getattr(reference, "bands", None) or {}
-    return {name: Range(*(np.float64(getattr(bands[name], part)) for part in ("low", "median", "high")))
-            for name in CLASSES if name in bands}  # fmt: skip
+    return {
+        name: Range(*(np.asarray(getattr(bands[name], part), np.float64) for part in _PARTS))
+        for name in CLASSES
+        if name in bands
+    }
 
 
 def luma_means(vector: npt.ArrayLike) -> list[Values]:

@@ -13,6 +13,9 @@ from ffpipe.pipeline.page.timeline import SHAPES, Bars, Known, band_pattern, leg
 MAX_ROWS = 24
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 900, 90, 60, 42, 26
 
+#: Heights of the bars' names over the figure, and the room that a name takes.
+_LOW_NAME, _HIGH_NAME, _NAME = 6, 22, 110
+
 
 def strip(faces: Sequence[tuple[str, float]], bars: Bars) -> Markup:
     """The figure of faces, each a name and a score, in the given order."""
@@ -45,18 +48,15 @@ def _face(name: str, score: float, bars: Bars, x: Scale, y: float) -> Markup:
 
 
 def _bars(known: Sequence[Known], x: Scale, bottom: float) -> list[Markup]:
+    """The band and the bars; the threshold's name stands above the other's, so that neither crosses a line."""
     parts = []
     if len(known) == 2:
-        parts.append(
-            box(x(known[1].value), _TOP, x(known[0].value) - x(known[1].value), bottom - _TOP, "band", "band")
-        )
-    for row, bar in enumerate(known):
-        end = x(bar.value) > (x.start + x.end) / 2
-        parts.append(line(x(bar.value), _TOP - 8 - 14 * row, x(bar.value), bottom, bar.kind))
-        place = x(bar.value) + (-5 if end else 5)
-        parts.append(
-            text(
-                place, _TOP - 8 - 14 * row + 4, f"{bar.name} {bar.value:.3f}", "tick", "end" if end else None
-            )
-        )
+        width = x(known[0].value) - x(known[1].value)
+        parts.append(box(x(known[1].value), _TOP, width, bottom - _TOP, "band", "band"))
+    for bar, height in zip(reversed(known), (_LOW_NAME, _HIGH_NAME), strict=False):
+        place, top = x(bar.value), _TOP - height
+        before = place - x.start > _NAME
+        parts.append(line(place, top - 8, place, bottom, bar.kind))
+        words = f"{bar.name} {bar.value:.3f}"
+        parts.append(text(place + (-5 if before else 5), top, words, "tick", "end" if before else None))
     return parts

@@ -44,6 +44,7 @@ def video_page(evidence: Evidence, *, back: str | None = None) -> str:
         verdict=words,
         sentence=video_texts.VERDICT_SENTENCES[row.verdict],
         reason=display_path(row.reason or ""),
+        scored=row.score is not None,
         glance=list(_glance(evidence)),
         deciding=deciding_face(evidence),
         caveats=caveats(evidence),

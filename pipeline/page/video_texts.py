@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ffpipe.manifests.records import Concern, Verdict
+from ffpipe.manifests.records import Concern, Status, Verdict
 
 #: Each check that makes a result weigh less: its name, and what it means for the reader.
 CONCERNS: dict[Concern, tuple[str, str]] = {
@@ -110,10 +110,23 @@ CREDENTIALS_STATES = {
     "absent": "The file carries none.",
     "valid": "The file carries credentials that fit it, from a signer whom the given trust list vouches for.",
     "untrusted": "The file carries credentials that fit it, from a signer whom no trust list vouches for.",
-    "invalid": "The file carries credentials that do NOT fit it: the file or the credentials were changed after sealing.",
+    "invalid": "The file carries credentials that do NOT fit it: one of the two was changed after sealing.",
     "unreadable": "The file carries credentials that cannot be read.",
 }
 NOT_CHECKED = "Size and sharpness of the faces, bit rate and likeness to the training data were not checked for this report."
 NO_CAVEATS = "The checks of face size, sharpness, frames, bit rate, decoding and likeness to the training data found nothing."
-NOTHING_TO_CHECK = "There was no score whose weight could be checked."
 NO_BANDS = "This model has no bands of real and fake training faces to compare it with, so that the face stands alone."
+#: What a status means where nothing was scored, for people who did not run the program.
+STATUSES = {
+    Status.OK: "Faces were seen, but in too few frames to be scored.",
+    Status.PARTIAL: "Part of the file could not be decoded.",
+    Status.NO_FACE: "The file was read, and no face was found in the frames that were looked at.",
+    Status.UNREADABLE: "The file is damaged, or it is not what its name says. Ask for another copy.",
+    Status.UNSUPPORTED: "The file holds no video or image that can be read, or it is encrypted.",
+    Status.TOO_LARGE: "The file is above the limits of this run, which can be raised.",
+    Status.TIMEOUT: "Reading the file took longer than this run allows.",
+    Status.CRASHED: "Reading the file ended the process that read it.",
+    Status.MISSING: "The file was not there.",
+    Status.CHANGED: "The file changed while it was read, so that nothing is said of it.",
+    Status.SKIPPED: "The file was not opened.",
+}
