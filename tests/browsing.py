@@ -20,7 +20,9 @@ _GRAVE = ("serious", "critical")
 def chromium() -> str | None:
     """The browser that is installed, if any."""
     named = os.environ.get("FFPIPE_CHROMIUM")
-    return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return named or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
 
 
 @dataclass
@@ -62,7 +64,9 @@ class Opened:
 
     def overflow(self) -> int:
         """Pixels by which the page is wider than the window."""
-        return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+        return int(
+            self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        )
 
     def clipped(self) -> list[str]:
         """Elements in sight that reach out of the page's width, or hide a part of what they hold."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ffpipe.manifests.records import ReportRow, ScoreRecord, TrackRecord
 from ffpipe.manifests.schemas import from_table
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline import plan, tables
+from ffpipe.pipeline.page.strata import Validated, validated
 from ffpipe.pipeline.weights import Weights
 from ffpipe.stages.aggregate import Thresholds
 from ffpipe.stages.crop import Image, decode_crop
@@ -50,15 +52,18 @@ class FaceView:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What the page says of the weights that scored the medium. reference and calibration are None without one."""
+    """What the page says of the weights that scored the medium.
+
+    reference, calibration and validated are None where the model's folder has no such thing.
+    """
 
     name: str
     model_id: str
     thresholds: Thresholds
     datasets: tuple[str, ...] = ()
-    metrics: Mapping[str, Any] = field(default_factory=dict)
     reference: Any = None
     calibration: Any = None
+    validated: Validated | None = None
 
     @classmethod
     def of(cls, weights: Weights) -> ModelFacts:
@@ -69,9 +74,9 @@ class ModelFacts:
             model_id=weights.model_id,
             thresholds=weights.thresholds,
             datasets=tuple((config.get("data") or {}).get("datasets") or ()),
-            metrics=weights.loaded.metrics,
             reference=getattr(weights, "reference", None),
             calibration=getattr(weights, "calibration", None),
+            validated=validated(weights.loaded.directory, weights.model_id),
         )
 
 
@@ -100,6 +105,14 @@ class Evidence:
         return bool((self.provenance.get("configuration") or {}).get("whole"))
 
     @property
+    def face_side(self) -> float | None:
+        """Median side in pixels of the crops of the track that decided the verdict; None where it is not on record."""
+        sides = [
+            s.crop_side for s in self.scores if s.track_id == self.row.worst_track and s.crop_side is not None
+        ]
+        return median(sides) if sides else None
+
+    @property
     def still(self) -> bool:
         """Whether it is one frame, so that there is no time to show."""
         return self.row.n_frames == 1
@@ -118,6 +131,7 @@ class EvidenceSource:
         self._tables = dict(tables)
         self._shards = shards
         self._weights = weights
+        self._model = ModelFacts.of(weights) if weights else None
         self._places = {name: _places(table) for name, table in self._tables.items()}
         self._chunks, self._lost = _chunks(shards)
 
@@ -140,7 +154,7 @@ class EvidenceSource:
             no_faces=no_faces,
             no_maps=no_maps,
             provenance=tables.provenance_of(self._tables["report"]),
-            model=ModelFacts.of(weights) if weights else None,
+            model=self._model if weights else None,
         )
 
     def _rows(self, table: str, media_id: str) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Fills a page's template: every value is escaped, and the content policy allows the page's own style and script alone."""
+"""Fills a page's template: every value is escaped, and the content policy allows the page's own parts alone."""
 
 from __future__ import annotations
 

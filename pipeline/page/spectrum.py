@@ -24,7 +24,11 @@ _SHAPE = (4, 3, 3, 64)
 #: The frequencies of each difference that mean something: there is no 64th step within a block.
 _LENGTHS = (64, 64, 63)
 PANELS = ("between blocks, downwards", "between blocks, across", "within a block, to the next frequency")
-CLASSES = ("real", "fake")
+#: The strokes that fill the band of each class.
+_PATTERNS = {"real": "M-1 1l2-2M0 6l6-6M5 7l2-2", "fake": "M1 1h1.5M4 4h1.5"}
+_PARTS = ("low", "median", "high")
+CLASSES = tuple(_PATTERNS)
+_AXIS = "frequency within the 8 x 8 block, coarse to fine; height: mean difference in grey levels"
 _WIDTH, _LEFT, _TOP, _PLOT, _GAP = 900, 44, 24, 220, 22
 _PANEL = (_WIDTH - _LEFT - 2 * _GAP - 8) / 3
 #: Below this many grey levels a difference is nothing that a picture of 8 bits could show.
@@ -43,8 +47,11 @@ class Range:
 def ranges(reference: Any) -> dict[str, Range]:
     """The bands that a model's reference holds, by class; none without a reference."""
     bands = getattr(reference, "bands", None) or {}
-    return {name: Range(*(np.float64(getattr(bands[name], part)) for part in ("low", "median", "high")))
-            for name in CLASSES if name in bands}  # fmt: skip
+    return {
+        name: Range(*(np.asarray(getattr(bands[name], part), np.float64) for part in _PARTS))
+        for name in CLASSES
+        if name in bands
+    }
 
 
 def luma_means(vector: npt.ArrayLike) -> list[Values]:
@@ -64,7 +71,7 @@ def spectrum(face: npt.ArrayLike, bands: dict[str, Range]) -> Markup:
     vectors = [face, *(getattr(band, part) for band in bands.values() for part in ("low", "high"))]
     drawn = np.concatenate([panel for vector in vectors for panel in luma_means(vector)])
     y = _levels(drawn)
-    defs = tag("defs", hatch("real-hatch", "M-1 1l2-2M0 6l6-6M5 7l2-2", 6, "real"), hatch("fake-hatch", "M1 1h1.5M4 4h1.5", 6, "fake"))  # fmt: skip
+    defs = tag("defs", *(hatch(f"{name}-hatch", strokes, 6, name) for name, strokes in _PATTERNS.items()))
     parts = [defs, *(_panel(k, face, bands, y) for k in range(3)), _legend(bands)]
     about = (
         "Mean absolute difference in grey levels at each of 64 frequencies, on a logarithmic scale, in three panels: "
@@ -116,7 +123,7 @@ def _points(values: Values, x: Scale, y: Scale) -> list[tuple[float, float]]:
 
 def _legend(bands: dict[str, Range]) -> Markup:
     top, place = _TOP + _PLOT + 50, float(_LEFT)
-    parts = [text(_LEFT, _TOP + _PLOT + 31, "frequency within the 8 x 8 block, coarse to fine; height: mean difference in grey levels", "tick")]  # fmt: skip
+    parts = [text(_LEFT, _TOP + _PLOT + 31, _AXIS, "tick")]  # fmt: skip
     items: Sequence[tuple[str, str]] = [
         ("this face", ""),
         *((f"{name} training faces", name) for name in bands),

@@ -46,7 +46,7 @@ def drawing(name: str, width: float, height: float, title: str, about: str, *chi
         viewBox=f"0 0 {number(width)} {number(height)}",
         role="img",
         aria_labelledby=f"{name}-title {name}-about",
-        class_=f"figure {name}",
+        class_=f"drawing {name}",
     )
 
 

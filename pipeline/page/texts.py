@@ -58,6 +58,6 @@ LIMITS = (
     "Where only part of a file could be decoded, the rest was not looked at.",
 )
 BYTES = (
-    "Where a name is shown with escapes, the bytes of its path stand beside it as the file system has them: printable "
-    "ASCII, \\\\ for a backslash and \\xNN for every other byte."
+    "Where a path is not what is shown, letter by letter, its bytes stand beside it as the file system has them: "
+    "printable ASCII, \\\\ for a backslash and \\xNN for every other byte."
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -14,13 +15,21 @@ from ffpipe.pipeline.page.svg import Scale, box, drawing, hatch, line, number, p
 MAX_LANES = 12
 #: Sizes of the drawing, in its own units.
 _WIDTH, _LEFT, _RIGHT = 900, 44, 128
-_HEAD, _PLOT, _FOOT = 20, 66, 18
+_HEAD, _PLOT, _FOOT = 24, 72, 16
 _LANE = _HEAD + _PLOT + _FOOT
 _TOP, _STRIP, _AXIS, _LEGEND = 6, 34, 44, 24
 _LABEL = 13
 
 ABOVE, BETWEEN, BELOW = "above", "between", "below"
-_SHAPES = {ABOVE: "M{} {}m0-5l4.5 8h-9z", BETWEEN: "M{} {}m0-4l4 4-4 4-4-4z", BELOW: "M{} {}h0"}
+SHAPES = {ABOVE: "M{} {}m0-5l4.5 8h-9z", BETWEEN: "M{} {}m0-4l4 4-4 4-4-4z", BELOW: "M{} {}h0"}
+
+
+class Known(NamedTuple):
+    """A bar that there is: its score, its name, and the kind of line that it is drawn as."""
+
+    value: float
+    name: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,11 @@ class Bars:
         if self.threshold is not None and score > self.threshold:
             return ABOVE
         return BETWEEN if self.inconclusive_from is not None and score > self.inconclusive_from else BELOW
+
+    def known(self) -> list[Known]:
+        """The bars that there are, the higher first."""
+        named = ((self.threshold, "threshold", "bar"), (self.inconclusive_from, "doubt from", "bar doubt"))
+        return [Known(value, name, kind) for value, name, kind in named if value is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +112,7 @@ def timeline(
     bottom = _TOP + _LANE * len(lanes)
     lost = sorted(set(axis.sampled) - {s.pts_seconds for each in scores.values() for s in each})
     parts = [
-        tag("defs", hatch("gap", "M-1 1l2-2M0 8l8-8M7 9l2-2", 8, "hatch"), hatch("band", "M1 1h1M5 5h1", 8, "dots")),
+        tag("defs", hatch("gap", "M-1 1l2-2M0 8l8-8M7 9l2-2", 8, "hatch"), band_pattern()),
         *(_lane(track, scores.get(track.track_id, ()), axis, bars, x, _TOP + k * _LANE, track.track_id == worst)
           for k, track in enumerate(lanes)),
         _no_face(lost, axis, x, bottom),
@@ -132,7 +146,7 @@ def _lane(
     gaps = axis.gaps([score.pts_seconds for score in scores])
     mean = y(track.score)
     parts = [
-        _head(track, worst, top + _HEAD - 6),
+        _head(track, worst, x, top + _HEAD - 6),
         box(x.start, y.end, x.end - x.start, _PLOT, "plot"),
         _bars(bars, x, y),
         *(box(x(gap.begin), y.end, x(gap.end) - x(gap.begin), _PLOT, "gap", "gap") for gap in gaps),
@@ -144,33 +158,36 @@ def _lane(
     return tag("g", *parts, class_="lane")
 
 
-def _head(track: TrackRecord, worst: bool, y: float) -> Markup:
+def _head(track: TrackRecord, worst: bool, x: Scale, y: float) -> Markup:
     notes = [f"mean {track.score:.3f}", f"{track.n_faces} frame{'s' * (track.n_faces != 1)}"]
     notes += ["decides the verdict"] if worst else [] if track.eligible else ["too brief for a verdict"]
-    return tag(
-        "text",
-        tag("tspan", f"Track {track.track_id}", class_="strong"),
-        f" · {' · '.join(notes)}",
-        x=_LEFT,
-        y=y,
+    ends = (track.worst_start_seconds, track.worst_end_seconds)
+    whole = ", the whole track" if ends == (track.first_pts_seconds, track.last_pts_seconds) else ""
+    span = f"{track.worst_start_seconds:.1f}–{track.worst_end_seconds:.1f} s"
+    return Markup().join(
+        [
+            tag(
+                "text",
+                tag("tspan", f"Track {track.track_id}", class_="strong"),
+                f" · {' · '.join(notes)}",
+                x=_LEFT,
+                y=y,
+            ),
+            text(x.end, y, f"worst window {span}{whole}: mean {track.worst_score:.3f}", "tick", "end"),
+        ]
     )
 
 
 def _bars(bars: Bars, x: Scale, y: Scale) -> Markup:
     """The band between the bars, and both bars with their names beside the lane."""
-    known = [(v, name, kind) for v, name, kind in (
-        (bars.threshold, "threshold", "bar"), (bars.inconclusive_from, "doubt from", "bar doubt")) if v is not None]  # fmt: skip
-    parts = []
+    known, parts = bars.known(), []
     if len(known) == 2:
-        parts.append(
-            box(x.start, y(known[0][0]), x.end - x.start, y(known[1][0]) - y(known[0][0]), "band", "band")
-        )
-    places = spread([y(value) + 4 for value, _, _ in known], _LABEL)
-    for (value, name, kind), place in zip(known, places, strict=True):
-        parts += [
-            line(x.start, y(value), x.end, y(value), kind),
-            text(x.end + 6, place, f"{name} {value:.3f}", "tick"),
-        ]
+        top, bottom = y(known[0].value), y(known[1].value)
+        parts.append(box(x.start, top, x.end - x.start, bottom - top, "band", "band"))
+    places = spread([y(bar.value) + 4 for bar in known], _LABEL)
+    for bar, place in zip(known, places, strict=True):
+        parts.append(line(x.start, y(bar.value), x.end, y(bar.value), bar.kind))
+        parts.append(text(x.end + 6, place, f"{bar.name} {bar.value:.3f}", "tick"))
     return Markup().join(parts)
 
 
@@ -180,25 +197,16 @@ def _marks(scores: Sequence[ScoreRecord], bars: Bars, x: Scale, y: Scale) -> lis
     for score in scores:
         kind = bars.of(score.score)
         drawn.setdefault(kind, []).append(
-            _SHAPES[kind].format(number(x(score.pts_seconds)), number(y(score.score)))
+            SHAPES[kind].format(number(x(score.pts_seconds)), number(y(score.score)))
         )
     return [tag("path", d="".join(marks), class_=f"mark {kind}") for kind, marks in sorted(drawn.items())]
 
 
 def _window(track: TrackRecord, x: Scale, y: float) -> Markup:
-    """The bracket of the worst window under the lane."""
+    """The bracket of the worst window under the lane; the lane's head says what it is."""
     begin, end = x(track.worst_start_seconds), x(track.worst_end_seconds)
     end = max(end, begin + 2)
-    words = f"worst window {track.worst_start_seconds:.1f}–{track.worst_end_seconds:.1f} s, mean {track.worst_score:.3f}"
-    if end + 250 < _WIDTH:
-        label = text(end + 5, y + 4, words, "tick")
-    else:
-        label = (
-            text(max(begin - 5, 0), y + 4, words, "tick", "end")
-            if begin > 300
-            else text(begin + 4, y + 11, words, "tick")
-        )
-    return Markup().join([path([(begin, y - 5), (begin, y), (end, y), (end, y - 5)], "window"), label])
+    return path([(begin, y - 5), (begin, y), (end, y), (end, y - 5)], "window")
 
 
 def _no_face(lost: Sequence[float], axis: Axis, x: Scale, top: float) -> Markup:
@@ -212,33 +220,44 @@ def _time_axis(x: Scale, axis: Axis, top: float) -> Markup:
     for value in ticks(axis.low, axis.high, 10):
         parts += [
             line(x(value), top, x(value), top + 5, "axis"),
-            text(x(value), top + 19, f"{value:g}", "tick", "middle"),
+            text(x(value), top + 18, f"{value:g}", "tick", "middle"),
         ]
     parts.append(text((x.start + x.end) / 2, top + 36, "time in seconds", "tick", "middle"))
     return Markup().join(parts)
 
 
 def _legend(bars: Bars, top: float) -> Markup:
+    """What marks, hatching and the dotted line are."""
+    place = _WIDTH - 270
+    return Markup().join(
+        [
+            legend(bars, _LEFT, top),
+            box(place, top - 2, 18, 12, "plot"),
+            box(place, top - 2, 18, 12, "gap", "gap"),
+            text(place + 24, top + 8, "not seen", "tick"),
+            line(place + 90, top + 4, place + 112, top + 4, "mean"),
+            text(place + 118, top + 8, "mean of the track", "tick"),
+        ]
+    )
+
+
+def band_pattern() -> Markup:
+    """The dots that fill what lies between the bars."""
+    return hatch("band", "M1 1h1.5M5 5h1.5", 8, "dots")
+
+
+def legend(bars: Bars, left: float, top: float) -> Markup:
     """What the marks are; only those that can occur."""
-    items = [(BELOW, "score of a frame" if bars.inconclusive_from is None else "frame not above the bars")]
+    items = [(BELOW, "score" if bars.inconclusive_from is None else "not above the bars")]
     if bars.inconclusive_from is not None:
         items.append((BETWEEN, "above where doubt begins"))
     if bars.threshold is not None:
         items.append((ABOVE, "above the threshold"))
-    parts, place = [], float(_LEFT)
+    parts = []
     for kind, words in items:
         parts.append(
-            tag("path", d=_SHAPES[kind].format(number(place + 5), number(top + 4)), class_=f"mark {kind}")
+            tag("path", d=SHAPES[kind].format(number(left + 5), number(top + 4)), class_=f"mark {kind}")
         )
-        parts.append(text(place + 14, top + 8, words, "tick"))
-        place += 30 + 6.2 * len(words)
-    parts += [
-        box(place, top - 2, 18, 12, "plot"),
-        box(place, top - 2, 18, 12, "gap", "gap"),
-        text(place + 24, top + 8, "not seen", "tick"),
-    ]
-    parts += [
-        line(place + 90, top + 4, place + 112, top + 4, "mean"),
-        text(place + 118, top + 8, "mean of the track", "tick"),
-    ]
+        parts.append(text(left + 14, top + 8, words, "tick"))
+        left += 36 + 6.6 * len(words)
     return Markup().join(parts)

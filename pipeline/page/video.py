@@ -4,40 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from ffpipe.manifests.inputs import display_path
-from ffpipe.manifests.records import Concern, ScoreRecord, TrackRecord
-from ffpipe.pipeline.output import VERDICT_WORDS, score_text, size_text
+from ffpipe.manifests.records import ScoreRecord, TrackRecord
+from ffpipe.pipeline.output import VERDICT_WORDS
 from ffpipe.pipeline.page import spectrum, video_texts
+from ffpipe.pipeline.page.caveats import caveats
+from ffpipe.pipeline.page.credentials_block import credentials_block
 from ffpipe.pipeline.page.error_rates import calibration_lines, validation_lines
-from ffpipe.pipeline.page.evidence import Evidence, FaceView
-from ffpipe.pipeline.page.pictures import data_uri
+from ffpipe.pipeline.page.evidence import Evidence
+from ffpipe.pipeline.page.face_cards import deciding_face, face_sections, subject
+from ffpipe.pipeline.page.medium_facts import FRAME_COLUMNS, file_facts, frame_row, run_facts
 from ffpipe.pipeline.page.render import render
+from ffpipe.pipeline.page.strip import strip
 from ffpipe.pipeline.page.timeline import Axis, Bars, Span, timeline
 from ffpipe.pipeline.tables import escape_bytes
-from ffpipe.stages.explain import overlay
 
 _TEMPLATE = "video.html.jinja"
-_STYLES = ("video.css",)
 #: Gaps of a track that are written out in its table.
 _LISTED_GAPS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A face on the page: its pictures as data URIs, and what is said of it."""
-
-    name: str
-    crop: str
-    overlay: str | None
-    score: str
-    when: str
-    size: str
 
 
 def video_page(evidence: Evidence, *, back: str | None = None) -> str:
@@ -46,7 +33,7 @@ def video_page(evidence: Evidence, *, back: str | None = None) -> str:
     mark, words, _ = VERDICT_WORDS[row.verdict]
     return render(
         _TEMPLATE,
-        styles=_STYLES,
+        styles=("video.css",),
         pictures=True,
         texts=video_texts,
         back=back,
@@ -57,32 +44,68 @@ def video_page(evidence: Evidence, *, back: str | None = None) -> str:
         verdict=words,
         sentence=video_texts.VERDICT_SENTENCES[row.verdict],
         reason=display_path(row.reason or ""),
-        concerns=_concerns(evidence),
-        figure=_figure(evidence),
-        still=evidence.still,
-        whole=evidence.whole,
-        tracks=list(_track_rows(evidence)),
-        faces=[
-            (track, [_picture(view, evidence) for view in views]) for track, views in evidence.faces.items()
-        ],
-        no_faces=evidence.no_faces,
-        no_maps=evidence.no_maps,
+        scored=row.score is not None,
+        glance=list(_glance(evidence)),
+        deciding=deciding_face(evidence),
+        caveats=caveats(evidence),
+        limits=_limits(evidence),
+        evidence=evidence,
+        **_figures(evidence),
+        sections=face_sections(evidence),
+        left_out=len(evidence.tracks) - len(evidence.faces),
         statistics=_statistics(evidence),
-        validation=validation_lines(evidence.model, row),
+        validation=validation_lines(evidence),
         calibration=calibration_lines(evidence.model, row),
-        credentials=_credentials(row.content_credentials),
-        facts=list(_facts(evidence)),
-        frames=[_frame(score) for score in evidence.scores],
+        credentials=credentials_block(row.content_credentials),
+        file_facts=list(file_facts(row)),
+        run_facts=list(run_facts(evidence)),
+        frame_columns=FRAME_COLUMNS,
+        frames=[frame_row(score) for score in evidence.scores],
         provenance=json.dumps(evidence.provenance, indent=1, sort_keys=True, default=str),
     )
 
 
-def _concerns(evidence: Evidence) -> list[tuple[str, str]] | None:
-    """Each warning with its meaning; None where the checks were not made."""
-    found = None if evidence.row.concerns is None else [
-        video_texts.CONCERNS[Concern(name)] for name in evidence.row.concerns
-    ]  # fmt: skip
-    return found
+def _glance(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """The few figures that a reader wants first."""
+    row = evidence.row
+    if row.score is not None:
+        calibrated = "" if row.log10_likelihood_ratio is not None else " (uncalibrated, from 0 to 1)"
+        yield "Score", f"{row.score:.3f}{calibrated}"
+        yield "Held to", _bars_text(Bars(row.threshold, row.inconclusive_from))
+    if row.log10_likelihood_ratio is not None:
+        yield "Log10 likelihood ratio", f"{row.log10_likelihood_ratio:+.2f}"
+    if row.worst_window_score is not None and not evidence.still:
+        begin, end = row.worst_window_start_seconds, row.worst_window_end_seconds
+        yield (
+            "Worst window",
+            f"track {row.worst_track}, {begin:.1f} s to {end:.1f} s: mean {row.worst_window_score:.3f}",
+        )
+    if row.n_frames:
+        yield "Looked at", _looked_at(evidence)
+
+
+def _bars_text(bars: Bars) -> str:
+    known = [
+        f"{name} {value:.3f}"
+        for name, value in (("threshold", bars.threshold), ("doubt from", bars.inconclusive_from))
+        if value is not None
+    ]
+    return ", ".join(known) or "no bars: these weights have none"
+
+
+def _looked_at(evidence: Evidence) -> str:
+    row = evidence.row
+    frames = f"{row.n_frames} frame{'s' * (row.n_frames != 1)}"
+    if evidence.whole:
+        return frames
+    tracks = f" in {row.n_tracks} track{'s' * (row.n_tracks != 1)}" if not evidence.still else ""
+    return f"{frames}, {row.n_faces} face{'s' * (row.n_faces != 1)}{tracks}"
+
+
+def _limits(evidence: Evidence) -> tuple[str, ...]:
+    if evidence.whole:
+        return video_texts.WHOLE_LIMITS
+    return video_texts.STILL_LIMITS if evidence.still else video_texts.LIMITS
 
 
 def _of_track(scores: Sequence[ScoreRecord]) -> dict[int, list[ScoreRecord]]:
@@ -97,31 +120,41 @@ def _ranked(evidence: Evidence) -> list[TrackRecord]:
     return sorted(evidence.tracks, key=lambda track: (not track.eligible, -track.score, track.track_id))
 
 
-def _axis(evidence: Evidence) -> Axis:
-    return Axis.of(evidence.row.sampled_seconds, evidence.scores, evidence.row.duration)
-
-
-def _figure(evidence: Evidence) -> Markup | None:
-    """The timeline, where there is time and a face."""
-    row = evidence.row
-    if evidence.still or not evidence.tracks:
-        return None
+def _figures(evidence: Evidence) -> dict[str, Any]:
+    """The timeline of a video, or the scores of an image's faces, with the table of tracks; None without a face."""
+    row, tracks, of_track = evidence.row, _ranked(evidence), _of_track(evidence.scores)
+    axis = Axis.of(row.sampled_seconds, evidence.scores, row.duration)
+    lost = sorted(set(axis.sampled) - {score.pts_seconds for score in evidence.scores})
     bars = Bars(row.threshold, row.inconclusive_from)
-    return timeline(_ranked(evidence), _of_track(evidence.scores), _axis(evidence), bars, row.worst_track)
+    figure = None
+    if tracks and evidence.still:
+        figure = strip([(subject(track.track_id, evidence), track.score) for track in tracks], bars)
+    elif tracks:
+        figure = timeline(tracks, of_track, axis, bars, row.worst_track)
+    rows = [_track_row(track, of_track, axis, evidence) for track in tracks]
+    return {"figure": figure, "tracks": rows, "lost": axis.spans(set(lost)), "n_lost": len(lost)}
 
 
-def _track_rows(evidence: Evidence) -> Iterator[dict[str, Any]]:
-    """The tracks as rows of a table."""
-    of_track, axis = _of_track(evidence.scores), _axis(evidence)
-    for track in _ranked(evidence):
-        scores = of_track[track.track_id]
-        sides = sorted(score.crop_side for score in scores if score.crop_side is not None)
-        yield {
-            "track": track,
-            "gaps": _spans_text(axis.gaps([score.pts_seconds for score in scores])),
-            "side": f"{sides[len(sides) // 2]} px" if sides else "-",
-            "worst": track.track_id == evidence.row.worst_track,
-        }
+def _track_row(
+    track: TrackRecord, of_track: Mapping[int, Sequence[ScoreRecord]], axis: Axis, evidence: Evidence
+) -> dict[str, Any]:
+    """A track as a row of the table."""
+    scores = of_track.get(track.track_id, ())
+    sides = sorted(score.crop_side for score in scores if score.crop_side is not None)
+    counts = (
+        "decides the verdict"
+        if track.track_id == evidence.row.worst_track
+        else "yes"
+        if track.eligible
+        else "too brief"
+    )
+    return {
+        "name": subject(track.track_id, evidence),
+        "track": track,
+        "gaps": _spans_text(axis.gaps([score.pts_seconds for score in scores])),
+        "side": f"{sides[len(sides) // 2]} px" if sides else "not on record",
+        "counts": counts,
+    }
 
 
 def _spans_text(spans: Sequence[Span]) -> str:
@@ -130,82 +163,20 @@ def _spans_text(spans: Sequence[Span]) -> str:
     return ", ".join(listed + more) or "none"
 
 
-def _picture(view: FaceView, evidence: Evidence) -> Picture:
-    score = view.score
-    kind = "among the most suspicious" if view.suspicious else "the least suspicious"
-    return Picture(
-        name=f"Track {score.track_id}, frame {score.frame_index}: {kind}",
-        crop=data_uri(view.crop),
-        overlay=None if view.heat is None else data_uri(overlay(view.crop, view.heat)),
-        score=score_text(score.score),
-        when="" if evidence.still else f"{score.pts_seconds:.2f} s, frame {score.frame_index}",
-        size=f"{view.crop_side} px wide in the frame",
-    )
-
-
 def _statistics(evidence: Evidence) -> dict[str, Any] | None:
     """The plot of the most suspicious face that was kept of the track that decided the verdict, and its table."""
-    views = evidence.faces.get(-1 if evidence.row.worst_track is None else evidence.row.worst_track)
-    view = next(iter(views or next(iter(evidence.faces.values()), ())), None)
-    if view is None:
+    worst = evidence.row.worst_track
+    shown = evidence.faces.get(worst) if worst is not None else None
+    views = shown or next(iter(evidence.faces.values()), None)
+    if not views:
         return None
     bands = spectrum.ranges(evidence.model.reference if evidence.model else None)
+    view = views[0]
     return {
+        "name": subject(view.score.track_id, evidence),
         "score": view.score,
         "figure": spectrum.spectrum(view.sida, bands),
         "classes": list(bands),
-        "outside": {name: spectrum.outside(view.sida, band) for name, band in bands.items()},
+        "outside": [(name, spectrum.outside(view.sida, band)) for name, band in bands.items()],
         "rows": list(spectrum.rows(view.sida, bands)),
     }
-
-
-def _credentials(stored: str | None) -> str | None:
-    """Content credentials as indented JSON; what is no JSON as it stands."""
-    if stored is None:
-        return None
-    try:
-        return json.dumps(json.loads(stored), indent=1, ensure_ascii=True)
-    except (ValueError, RecursionError):
-        return display_path(stored)
-
-
-def _facts(evidence: Evidence) -> Iterator[tuple[str, str]]:
-    """Facts of the medium and of how it was scored, with their headings."""
-    row, origin = evidence.row, evidence.provenance
-    yield "SHA-256", row.sha256 or "-"
-    yield "Size", "-" if row.bytes is None else f"{size_text(row.bytes)} ({row.bytes} bytes)"
-    yield "Codec", row.codec or "-"
-    yield "Frame size", "-" if row.width is None else f"{row.width} x {row.height} px"
-    yield "Frame rate", "-" if row.fps is None else f"{row.fps:.3f} frames a second"
-    yield "Bit rate", "-" if row.bit_rate is None else f"{row.bit_rate / 1000:.0f} kbit/s"
-    yield "Duration", "-" if row.duration is None else f"{row.duration:.2f} s"
-    expected = "" if row.frames_expected is None else f" of {row.frames_expected} asked for"
-    yield "Frames looked at", f"{row.n_frames}{expected}"
-    yield (
-        "Model",
-        evidence.model.name if evidence.model else str((origin.get("model") or {}).get("detector", "-")),
-    )
-    yield "Weights SHA-256", row.model_id
-    yield "Provenance", row.provenance_id
-    for key, heading in (
-        ("ffpipe", "ffpipe"), ("commit", "Commit"), ("calibration", "Calibration"), ("arithmetic", "Arithmetic"),
-        ("device", "Device"), ("started", "Started (UTC)"), ("finished", "Finished (UTC)"),
-    ):  # fmt: skip
-        if origin.get(key):
-            yield heading, str(origin[key])
-    if origin.get("command"):
-        yield "Command", display_path(" ".join(map(str, origin["command"])))
-
-
-def _frame(score: ScoreRecord) -> tuple[str, ...]:
-    """A scored face as a row of the table from which another tool can cut it again."""
-    box = "-" if score.box is None else " ".join(f"{value:.1f}" for value in score.box)
-    crop = "-" if score.crop_box is None else " ".join(map(str, score.crop_box))
-    return (
-        str(score.frame_index),
-        f"{score.pts_seconds:.3f}",
-        str(score.track_id),
-        box,
-        crop,
-        f"{score.score:.3f}",
-    )

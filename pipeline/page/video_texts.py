@@ -1,8 +1,8 @@
-"""What the page of one medium says in words: checks, the scale of likelihood ratios, limits, how faces are cut again."""
+"""What the page of one medium says in words: checks, the scale of likelihood ratios, limits, how to cut faces again."""
 
 from __future__ import annotations
 
-from ffpipe.manifests.records import Concern, Verdict
+from ffpipe.manifests.records import Concern, Status, Verdict
 
 #: Each check that makes a result weigh less: its name, and what it means for the reader.
 CONCERNS: dict[Concern, tuple[str, str]] = {
@@ -33,6 +33,12 @@ CONCERNS: dict[Concern, tuple[str, str]] = {
         "were measured on faces like those, and may not hold here.",
     ),
 }
+#: The same, where faces were accepted that are cut otherwise than those of training.
+ACCEPTED = (
+    "Cut otherwise than in training",
+    "The model was trained on pictures that were cut otherwise, and was applied all the same (--accept-crops). Its "
+    "bars and error rates were not measured on pictures like these.",
+)
 #: What may follow from a verdict, in the sentence that stands below it.
 VERDICT_SENTENCES: dict[Verdict, str] = {
     Verdict.LIKELY_MANIPULATED: "This points to manipulation of at least one face. It is no proof: some real videos "
@@ -53,25 +59,74 @@ ENFSI = (
 )
 ENFSI_SOURCE = "ENFSI guideline for evaluative reporting in forensic science, version 3.0, 2015"
 
+UNCALIBRATED = (
+    "Uncalibrated: the score is no probability. It orders files by suspicion and is held to the bars; 0.9 does not "
+    "mean that nine in ten such files are fake."
+)
+
 LIMITS = (
     "A score is what a trained network says of pixels. It is evidence to be weighed with other evidence, and no proof.",
     "The network knows the kinds of manipulation that it was trained on. Others may leave no trace that it can see.",
     "Only faces were examined: not the sound, the background, the text, the place or the time of the recording.",
-    "Between the frames that were looked at, nothing was looked at.",
-    "Compression, scaling, screen recording, small or turned faces, make-up filters and poor light change scores.",
+    "Nothing was looked at between the sampled frames.",
+    "Compression, scaling, screen recording, filters, poor light, and small or turned faces change scores.",
 )
+STILL_LIMITS = (*LIMITS[:3], LIMITS[4])
 WHOLE_LIMITS = (
-    LIMITS[0],
-    LIMITS[1],
-    "The picture was examined whole, cropped to the size that the network reads; what lies outside was not seen.",
+    *LIMITS[:2],
+    "Frames were examined whole, cut to the size that the network reads; what lay outside of that was not seen.",
+    "Compression, scaling, screen recording and filters change scores.",
+)
+TIMELINE_NOTE = (
+    "Each lane is one face, followed through the video. Each mark is the score of one frame that was looked at, from "
+    "0 (below) to 1 (above). The verdict holds a track’s mean, the dotted line, to the bars, and not single frames. "
+    "Hatched: the face was not seen there, and nothing is known of it. The bracket below a lane is the worst window: "
+    "the 10 s of highest mean, or the whole of a shorter track."
 )
 MAP_NOTE = (
-    "A heat map shows where the model looked, not proof: bright areas spoke most for “fake” in this face. Each map is "
-    "scaled to its own maximum, so brightness cannot be compared between faces, and a map of a low score "
-    "looks no calmer than one of a high score."
+    "The right picture of each pair shows where the model looked, not proof: bright areas spoke most for “fake” in "
+    "this face. Each map is scaled to its own maximum, so that brightness cannot be compared between faces, and the "
+    "map of a face with a low score looks no calmer."
+)
+SPECTRUM_NOTE = (
+    "The face’s picture is split into blocks of 8 x 8 pixels and each block into 64 frequencies. The curves show how "
+    "much neighbouring blocks, and neighbouring frequencies, differ on average (SIDA’s means of the luma, as in "
+    "figure 7 of the SFCL-HCMF paper). Forged faces tend to differ at middle and high frequencies, but so do real "
+    "ones after strong compression: read it with the quality of the file in mind."
 )
 CUT_NOTE = (
-    "Frame numbers count from 0 in presentation order, and times are presentation times. Boxes are x0 y0 x1 y1 in pixels "
-    "of the upright frame (after the rotation tag), x1 and y1 exclusive. A crop is the square of its box, the nearest "
-    "edge pixel repeated where it lies outside the frame, and downscaled by area averaging where it is larger than the store size."
+    "With this table another tool can cut the same faces. Frames count from 0 in the order in which they are shown, "
+    "and times are presentation times. Boxes are x0 y0 x1 y1 in pixels of the upright frame, after the rotation tag; "
+    "x1 and y1 are exclusive. A crop is the square of its box, the nearest edge pixel repeated where it lies outside "
+    "of the frame."
 )
+CREDENTIALS_NOTE = (
+    "Content credentials (C2PA) are statements that someone sealed into the file. They were checked apart from the "
+    "detector and took no part in the verdict: valid ones do not show that the face is real, and their absence shows "
+    "nothing."
+)
+#: What each state of content credentials means.
+CREDENTIALS_STATES = {
+    "absent": "The file carries none.",
+    "valid": "The file carries credentials that fit it, from a signer whom the given trust list vouches for.",
+    "untrusted": "The file carries credentials that fit it, from a signer whom no trust list vouches for.",
+    "invalid": "The file carries credentials that do NOT fit it: one of the two was changed after sealing.",
+    "unreadable": "The file carries credentials that cannot be read.",
+}
+NOT_CHECKED = "Size and sharpness of the faces, bit rate and likeness to the training data were not checked for this report."
+NO_CAVEATS = "The checks of face size, sharpness, frames, bit rate, decoding and likeness to the training data found nothing."
+NO_BANDS = "This model has no bands of real and fake training faces to compare it with, so that the face stands alone."
+#: What a status means where nothing was scored, for people who did not run the program.
+STATUSES = {
+    Status.OK: "Faces were seen, but in too few frames to be scored.",
+    Status.PARTIAL: "Part of the file could not be decoded.",
+    Status.NO_FACE: "The file was read, and no face was found in the frames that were looked at.",
+    Status.UNREADABLE: "The file is damaged, or it is not what its name says. Ask for another copy.",
+    Status.UNSUPPORTED: "The file holds no video or image that can be read, or it is encrypted.",
+    Status.TOO_LARGE: "The file is above the limits of this run, which can be raised.",
+    Status.TIMEOUT: "Reading the file took longer than this run allows.",
+    Status.CRASHED: "Reading the file ended the process that read it.",
+    Status.MISSING: "The file was not there.",
+    Status.CHANGED: "The file changed while it was read, so that nothing is said of it.",
+    Status.SKIPPED: "The file was not opened.",
+}

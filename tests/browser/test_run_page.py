@@ -1,10 +1,11 @@
-"""The run's page in Chromium: quiet, sortable and filterable by mouse and keys, readable without script, in print, small."""
+"""The run's page in Chromium: it asks for nothing, sorts and filters by mouse and keys, and reads without script."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browsing import Opened
@@ -30,11 +31,18 @@ PROVENANCE = {"id": "abc", "ffpipe": "0.1.0", "command": ["ffpipe", "score", "</
 def media() -> list[ReportRow]:
     """Six files of every kind: two that are likely manipulated, one in doubt, one without finding, two failed."""
     bars = {"threshold": 0.8, "inconclusive_from": 0.5}
-    lost = {"verdict": Verdict.NOT_ASSESSABLE, "score": None, "worst_track": None, "duration": None, "n_faces": 0}
+    lost = {
+        "verdict": Verdict.NOT_ASSESSABLE,
+        "score": None,
+        "worst_track": None,
+        "duration": None,
+        "n_faces": 0,
+    }
     likely = report_row(b"in/clip10.mp4", verdict=Verdict.LIKELY_MANIPULATED, score=0.91, duration=61.5, n_faces=7,
                         concerns=(Concern.SMALL_FACE, Concern.BLURRED), **bars)  # fmt: skip
     return [
-        report_row(b"in/clip2.mp4", verdict=Verdict.NO_MANIPULATION_FOUND, score=0.12, duration=9.0, n_faces=32, **bars),
+        report_row(b"in/clip2.mp4", verdict=Verdict.NO_MANIPULATION_FOUND, score=0.12, duration=9.0,
+                   n_faces=32, **bars),
         likely,
         replace(likely, path="in/clip9.mp4", path_bytes=b"in/clip9.mp4", score=0.97, media_id="1" * 32,
                 probability=0.9, log10_likelihood_ratio=0.95),
@@ -71,6 +79,18 @@ def status(opened: Opened) -> str:
     return str(opened.page.get_by_role("status").text_content())
 
 
+def button(opened: Opened, column: str) -> Any:
+    """The button that sorts by a column of the table of files."""
+    return opened.page.locator("#files").get_by_role("button", name=column, exact=True)
+
+
+def find(opened: Opened, words: str, said: str) -> None:
+    """Type into the search field, and wait until the page says so."""
+    opened.page.get_by_role("searchbox", name="Find").fill(words)
+    expect = pytest.importorskip("playwright.sync_api").expect
+    expect(opened.page.get_by_role("status")).to_contain_text(said)
+
+
 GRAVEST = ["clip9.mp4", "clip10.mp4", "doubt.mp4", "empty.mp4", "gone.mp4", "clip2.mp4"]
 
 
@@ -87,15 +107,15 @@ def test_it_asks_for_nothing_but_itself_and_says_what_was_found(few: str, show: 
 
 def test_columns_sort_by_mouse_and_say_so(few: str, show: Show) -> None:
     opened = show(few)
-    heading = opened.page.get_by_role("columnheader", name="File")
-    heading.get_by_role("button").click()
+    heading = opened.page.locator("#files").get_by_role("columnheader", name="File", exact=True)
+    button(opened, "File").click()
     assert files(opened) == ["clip2.mp4", "clip9.mp4", "clip10.mp4", "doubt.mp4", "empty.mp4", "gone.mp4"]
     assert heading.get_attribute("aria-sort") == "ascending"
     assert status(opened) == "6 videos, sorted by file, from A to Z"
-    heading.get_by_role("button").click()
+    button(opened, "File").click()
     assert files(opened)[0] == "gone.mp4"
     assert heading.get_attribute("aria-sort") == "descending"
-    opened.page.get_by_role("button", name="Verdict").click()
+    button(opened, "Verdict").click()
     assert files(opened) == GRAVEST
     assert opened.page.locator("[aria-sort]").count() == 1
 
@@ -109,13 +129,14 @@ def test_columns_sort_by_keys_and_what_has_no_number_stays_last(
     few: str, show: Show, column: str, up: list[str]
 ) -> None:
     opened = show(few)
-    button = opened.page.get_by_role("columnheader", name=column).get_by_role("button")
-    button.focus()
+    button(opened, column).focus()
     opened.page.keyboard.press("Enter")
     assert files(opened)[-2:] == ["empty.mp4", "gone.mp4"]
     opened.page.keyboard.press("Space")
     assert files(opened) == up
-    assert opened.page.evaluate("document.activeElement.textContent") == column, "the focus stays on the button"
+    assert opened.page.evaluate("document.activeElement.textContent") == column, (
+        "the focus stays on the button"
+    )
 
 
 def test_rows_are_filtered_by_mouse_and_by_keys(few: str, show: Show) -> None:
@@ -126,11 +147,9 @@ def test_rows_are_filtered_by_mouse_and_by_keys(few: str, show: Show) -> None:
     opened.page.keyboard.press("ArrowUp")
     assert files(opened) == ["clip2.mp4"]
     opened.page.get_by_role("radio", name="all").check()
-    opened.page.get_by_role("searchbox", name="Find").fill("WAS GONE")
-    opened.page.wait_for_function("document.getElementById('shown').textContent.startsWith('1 of')")
+    find(opened, "WAS GONE", "1 of 6 videos")
     assert files(opened) == ["gone.mp4"]
-    opened.page.get_by_role("searchbox", name="Find").fill("nowhere")
-    opened.page.wait_for_function("document.getElementById('shown').textContent.startsWith('None of')")
+    find(opened, "nowhere", "None of 6 videos")
     assert files(opened) == []
 
 
@@ -158,8 +177,8 @@ def test_of_a_long_table_the_first_rows_are_shown_until_all_are_asked_for(tmp_pa
     opened = show(address)
     assert opened.page.locator("#files tbody tr:visible").count() == FIRST_ROWS
     assert status(opened) == "520 videos, the first 500 shown"
-    opened.page.get_by_role("columnheader", name="File").get_by_role("button").click()
-    opened.page.get_by_role("columnheader", name="File").get_by_role("button").click()
+    button(opened, "File").click()
+    button(opened, "File").click()
     assert files(opened)[0] == "0519.mp4"
     opened.page.emulate_media(media="print")
     assert opened.page.locator("#files tbody tr:visible").count() == len(rows), "print shows every row"
@@ -177,9 +196,8 @@ def test_hostile_names_are_text(named: str, show: Show) -> None:
     assert found == [display_path(name) for name in NAMES]
     assert opened.page.locator("script").count() == 1
     assert opened.page.locator("#files img, #files script, #files b").count() == 0
-    opened.page.get_by_role("columnheader", name="File").get_by_role("button").click()
-    opened.page.get_by_role("searchbox").fill("<script>")
-    opened.page.wait_for_function("document.getElementById('shown').textContent.startsWith('1 of')")
+    button(opened, "File").click()
+    find(opened, "<script>", f"1 of {len(NAMES)} videos")
     assert opened.strangers(named) == []
     assert opened.overflow() == 0
 
@@ -202,11 +220,11 @@ def test_no_width_scrolls_the_page_sideways_or_clips_anything(named: str, show: 
 
 def test_rows_are_cards_on_a_phone_and_still_cells(few: str, show: Show) -> None:
     opened = show(few, width=390)
-    first = opened.page.get_by_role("row").nth(1)
+    first = opened.page.locator("#files").get_by_role("row").nth(1)
     boxes = [cell.bounding_box() for cell in first.get_by_role("cell").all()]
     assert len(boxes) == 5
     assert len({round(box["y"]) for box in boxes if box}) > 1, "one under another"
-    opened.page.get_by_role("columnheader", name="Score").get_by_role("button").click()
+    button(opened, "Score").click()
     assert files(opened)[0] == "clip9.mp4"
 
 
@@ -219,4 +237,7 @@ def test_print_has_every_row_whole_and_no_controls(named: str, show: Show) -> No
     assert not opened.page.locator("#controls").is_visible()
     assert opened.page.locator("#files tbody tr:visible").count() == len(NAMES)
     assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert opened.page.locator("#files thead").evaluate("head => getComputedStyle(head).display") == "table-header-group"
+    assert (
+        opened.page.locator("#files thead").evaluate("head => getComputedStyle(head).display")
+        == "table-header-group"
+    )

@@ -64,12 +64,25 @@ def test_pages_of_an_earlier_report_go_and_hidden_files_stay(tmp_path: Path) -> 
     (out / ".notes").write_text("mine")
     (out / "videos" / ".index").write_text("mine too")
     write(out, medium("b"), medium("c"))
-    assert names(out) == [".notes", "index.html", "videos/.index", f"videos/{'b' * 32}.html", f"videos/{'c' * 32}.html"]
+    assert names(out) == [
+        ".notes",
+        "index.html",
+        "videos/.index",
+        f"videos/{'b' * 32}.html",
+        f"videos/{'c' * 32}.html",
+    ]
 
 
 @pytest.mark.parametrize(
     "other",
-    ["notes.txt", "index.html", f"videos/{'a' * 32}.html", "videos/cat.mp4", "videos/deep/x", f"videos/{'d' * 32}.txt"],
+    [
+        "notes.txt",
+        "index.html",
+        f"videos/{'a' * 32}.html",
+        "videos/cat.mp4",
+        "videos/deep/x",
+        f"videos/{'d' * 32}.txt",
+    ],
 )
 def test_a_folder_that_holds_something_else_is_refused_and_left_as_it_is(tmp_path: Path, other: str) -> None:
     out = tmp_path / "out"
@@ -144,7 +157,11 @@ def test_what_is_no_report_is_refused_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "r.html").write_text("x")
     (tmp_path / "r.json").write_text("{}")
     workspace = reporting.Workspace(tmp_path / "ws")
-    for name, said in (("r.html", "is a page already"), ("none.csv", "no such report"), ("r.json", "is no report")):
+    for name, said in (
+        ("r.html", "is a page already"),
+        ("none.csv", "no such report"),
+        ("r.json", "is no report"),
+    ):
         with pytest.raises(UsageError, match=said):
             reporting.report(tmp_path / name, None, workspace, lambda line: None)
     assert not (tmp_path / "ws").exists()
@@ -160,7 +177,10 @@ def test_a_scoring_and_its_report_make_the_same_pages_with_faces(
         settings += ["--set", f"{name}={value}"]
     given: list[Any] = [str(face), "--weights", str(weights), "--out", str(tmp_path / "r.parquet")]
     assert cli.run(["score", *given, "--report", str(tmp_path / "one"), *settings, *place]) == 0
-    assert cli.run(["report", str(tmp_path / "r.parquet"), "--out", str(tmp_path / "two"), "--json", *place]) == 0
+    assert (
+        cli.run(["report", str(tmp_path / "r.parquet"), "--out", str(tmp_path / "two"), "--json", *place])
+        == 0
+    )
     listed = json.loads(capsys.readouterr().out)
     assert [str(tmp_path / "two" / name) for name in names(tmp_path / "two")] == sorted(listed)
     assert names(tmp_path / "one") == names(tmp_path / "two")

@@ -1,4 +1,4 @@
-"""The bars in sentences: with their rates, with what they rest on, and nothing where the provenance is no such thing."""
+"""The bars in sentences: with their rates, with what they rest on, and none where the provenance has none."""
 
 from __future__ import annotations
 

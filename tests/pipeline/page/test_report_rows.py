@@ -22,7 +22,8 @@ def shown(name: bytes = b"plain.mp4", **changes: Any) -> PageRow:
 def test_a_name_is_folder_and_file_and_its_bytes_stand_there_only_where_they_differ() -> None:
     row = shown(b"in/deep/clip.mp4")
     assert (row.folder, row.file, row.escaped, row.link) == ("in/deep/", "clip.mp4", "", "videos/x.html")
-    assert shown(b"in/\xff.mp4").escaped == r"in/\xff.mp4"
+    assert (shown(b"\xff.mp4").file, shown(b"\xff.mp4").escaped) == (r"\xff.mp4", "")
+    assert (shown(rb"\xff.mp4").file, shown(rb"\xff.mp4").escaped) == (r"\xff.mp4", r"\\xff.mp4")
     assert shown("in/日.mp4".encode()).escaped == r"in/\xe6\x97\xa5.mp4"
 
 
@@ -45,7 +46,9 @@ def test_the_gauge_has_the_bars_of_this_very_row() -> None:
 
 def test_the_worst_window_is_told_where_the_reason_does_not_name_it() -> None:
     assert shown().worst == ""
-    longer = shown(worst_track_end_seconds=60.0, worst_window_start_seconds=20.0, worst_window_end_seconds=30.0)
+    longer = shown(
+        worst_track_end_seconds=60.0, worst_window_start_seconds=20.0, worst_window_end_seconds=30.0
+    )
     assert longer.worst == "Highest from 20.0 s to 30.0 s: 0.500"
 
 
@@ -57,7 +60,9 @@ def test_every_concern_and_every_status_has_words() -> None:
 
 def test_rows_stand_the_gravest_first() -> None:
     grave = [report_row(verdict=verdict, score=0.5) for verdict in Verdict]
-    rows = tables.text_rows(to_table("report", [*grave, report_row(verdict=Verdict.LIKELY_MANIPULATED, score=0.9)]))
+    rows = tables.text_rows(
+        to_table("report", [*grave, report_row(verdict=Verdict.LIKELY_MANIPULATED, score=0.9)])
+    )
     ordered = sorted(rows, key=gravity)
     assert [row["score"] for row in ordered[:2]] == [0.9, 0.5]
     assert [row["verdict"] for row in ordered[1:]] == [

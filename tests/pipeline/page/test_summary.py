@@ -14,14 +14,17 @@ LIKELY, DOUBT, LOST, NOTHING = (
 )  # fmt: skip
 
 
-def rows(*verdicts: Verdict, duration: float | None = 3.0, status: Status = Status.OK) -> list[dict[str, Any]]:
+def rows(
+    *verdicts: Verdict, duration: float | None = 3.0, status: Status = Status.OK
+) -> list[dict[str, Any]]:
     return [{"verdict": verdict.value, "status": status.value, "duration": duration} for verdict in verdicts]
 
 
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        ([LIKELY] * 12 + [NOTHING] * 25 + [LOST] * 3, "12 of 40 videos are likely manipulated; 3 could not be assessed."),
+        ([LIKELY] * 12 + [NOTHING] * 25 + [LOST] * 3,
+         "12 of 40 videos are likely manipulated; 3 could not be assessed."),
         ([LIKELY, DOUBT, NOTHING], "1 of 3 videos is likely manipulated; 1 is inconclusive."),
         ([DOUBT, DOUBT], "None of 2 videos is called likely manipulated; 2 are inconclusive."),
         ([NOTHING] * 2, "None of 2 videos is called likely manipulated."),

@@ -1,0 +1,98 @@
+"""What makes a medium's result weigh less: what the checks found, what was measured, and what that means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from ffpipe.manifests.records import Concern, Status
+from ffpipe.pipeline.page.evidence import Evidence
+from ffpipe.pipeline.page.video_texts import ACCEPTED, CONCERNS
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """A heading, what was measured here (or None), and what that means for the reader."""
+
+    heading: str
+    measured: str | None
+    meaning: str
+
+
+def caveats(evidence: Evidence) -> list[Caveat]:
+    """Every caveat that a reader needs before the verdict is used; of what has no score, that it was read in part."""
+    row = evidence.row
+    found = [Concern(name) for name in row.concerns or () if name in set(Concern)]
+    if row.status is Status.PARTIAL and Concern.PARTLY_DECODED not in found:
+        found.append(Concern.PARTLY_DECODED)
+    listed = [
+        Caveat(CONCERNS[concern][0], _measured(concern, evidence), CONCERNS[concern][1]) for concern in found
+    ]
+    return listed + (
+        [Caveat(ACCEPTED[0], None, ACCEPTED[1])] if row.crops_accepted and row.score is not None else []
+    )
+
+
+def _measured(concern: Concern, evidence: Evidence) -> str | None:
+    return " ".join(_MEASURES[concern](evidence)) or None
+
+
+def _small(evidence: Evidence) -> Iterator[str]:
+    if evidence.face_side is not None:
+        yield f"Median side of the crop: {evidence.face_side:.0f} px."
+        yield from _floor(evidence, "crop_side", "{:.0f} px")
+
+
+def _blurred(evidence: Evidence) -> Iterator[str]:
+    values = [
+        s.sharpness
+        for s in evidence.scores
+        if s.track_id == evidence.row.worst_track and s.sharpness is not None
+    ]
+    if values:
+        yield f"Median sharpness (variance of the Laplacian): {median(values):.1f}."
+        yield from _floor(evidence, "sharpness", "{:.1f}")
+
+
+def _few(evidence: Evidence) -> Iterator[str]:
+    track = next((t for t in evidence.tracks if t.track_id == evidence.row.worst_track), None)
+    if track is not None:
+        yield f"The track has {track.n_faces} of the {evidence.row.n_frames} frames that were looked at."
+
+
+def _bit_rate(evidence: Evidence) -> Iterator[str]:
+    if evidence.row.bit_rate is not None:
+        yield f"Bit rate: {evidence.row.bit_rate / 1000:.0f} kbit/s."
+
+
+def _partly(evidence: Evidence) -> Iterator[str]:
+    if evidence.row.frames_expected:
+        yield f"{evidence.row.n_frames} of {evidence.row.frames_expected} frames were decoded."
+
+
+def _outside(evidence: Evidence) -> Iterator[str]:
+    distance = evidence.row.domain_distance
+    if distance is not None:
+        limit = getattr(evidence.model and evidence.model.reference, "limit", None)
+        yield f"Distance from the training faces: {distance:.2f}" + (
+            f", limit {limit:.2f}." if limit is not None else "."
+        )
+
+
+def _floor(evidence: Evidence, measure: str, form: str) -> Iterator[str]:
+    """What training media rarely fall below, where the model knows it."""
+    floor = getattr(evidence.model and evidence.model.reference, "floor", None)
+    value = floor(measure) if floor else None
+    if value is not None:
+        yield f"Training media rarely have less than {form.format(value)}."
+
+
+_MEASURES = {
+    Concern.SMALL_FACE: _small,
+    Concern.BLURRED: _blurred,
+    Concern.FEW_FRAMES: _few,
+    Concern.LOW_BITRATE: _bit_rate,
+    Concern.PARTLY_DECODED: _partly,
+    Concern.OUT_OF_DOMAIN: _outside,
+}

@@ -1,0 +1,95 @@
+"""Error rates among validation media like the one on the page, by face size, from an evaluation of the validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ffpipe.manifests.errors import IntegrityError, StorageError
+from ffpipe.manifests.parquet import read_table
+from ffpipe.manifests.records import Label, Split
+from ffpipe.pipeline.evaluation.files import MEDIA
+from ffpipe.pipeline.evaluation.finished import Finished, load_finished
+from ffpipe.pipeline.evaluation.parts import EVALUATIONS, RESULT
+from ffpipe.stages.breakdowns import SIZES, size_name
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A medium of a validation split with a score: its class, and the median side of its crops in pixels."""
+
+    fake: bool
+    score: float
+    side: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How many of the reals and of the fakes among some media scored above a bar."""
+
+    real: int
+    real_above: int
+    fake: int
+    fake_above: int
+
+    @classmethod
+    def of(cls, media: list[Tested], bar: float) -> Rates:
+        """The counts of these media."""
+        real, fake = ([m.score > bar for m in media if m.fake is wanted] for wanted in (False, True))
+        return cls(len(real), sum(real), len(fake), sum(fake))
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What an evaluation of a validation split found of every medium that has a score; `name` is its folder's."""
+
+    name: str
+    media: tuple[Tested, ...]
+
+    def like(self, side: float | None) -> tuple[str, list[Tested]] | None:
+        """Those whose faces are in the same bin of sizes, and the bin's name; None where that is not known."""
+        number = _bin(side)
+        if number is None:
+            return None
+        return size_name(number), [m for m in self.media if _bin(m.side) == number]
+
+
+def _bin(side: float | None) -> int | None:
+    return None if side is None else int(np.searchsorted(SIZES, np.floor(side), side="right")) - 1
+
+
+def validated(run: Path, model_id: str) -> Validated | None:
+    """The newest evaluation of a validation split by these weights in their folder; None where there is none.
+
+    What is damaged or unfinished is passed over: the page then says that it has no figures of this kind.
+    """
+    found = max(
+        _finished(run, model_id), key=lambda done: str(done.facts["provenance"]["started"]), default=None
+    )
+    if found is None:
+        return None
+    try:
+        table = read_table(found.directory / MEDIA, ["media_id", "label", "score", "face_side"])
+    except (IntegrityError, StorageError):
+        return None
+    # A medium of two methods is a row in each.
+    rows = {
+        row["media_id"]: row
+        for row in table.to_pylist()
+        if row["score"] is not None and row["label"] is not None
+    }
+    media = [Tested(row["label"] == Label.FAKE, row["score"], row["face_side"]) for row in rows.values()]
+    return Validated(found.directory.name, tuple(media))
+
+
+def _finished(run: Path, model_id: str) -> Iterator[Finished]:
+    for path in sorted((run / EVALUATIONS).glob(f"*/{RESULT}")):
+        try:
+            done = load_finished(path.parent)
+        except (IntegrityError, StorageError):
+            continue
+        if done.facts.get("split") == Split.VAL and done.facts.get("model_id") == model_id:
+            yield done
