@@ -10,7 +10,7 @@ from typing import Any
 
 from ffpipe.pipeline.engine import Worker
 from ffpipe.pipeline.extract import ExtractJob
-from ffpipe.stages.decode import sandbox
+from ffpipe.stages import confined
 from ffpipe.stages.decode.sandbox import DecodeSandbox
 
 #: What a child does instead of decoding, as the body of a function of its server.
@@ -25,10 +25,11 @@ _EVIL = {
     "out of turn": "self._channel.send(kind='picture', slot=0)",
     "memory": "bytearray(1 << 50)",
 }
-_SOUND_BOOT = sandbox._BOOT
+_SOUND_BOOT = confined._BOOT
 _EVIL_BOOT = """
 import sys
 sys.path.insert(0, sys.argv.pop(1))
+assert sys.argv.pop(1) == "ffpipe.stages.decode.child"
 from ffpipe.stages.decode import child
 def decode(self, request):
     {evil}
@@ -70,10 +71,10 @@ def _failing(opening: Callable[..., Any]) -> Callable[..., Any]:
                 os.kill(self.pid, _SIGNALS[kind])
             return opened
         self.close()
-        sandbox._BOOT = _EVIL_BOOT.format(evil=_EVIL[kind])
+        confined._BOOT = _EVIL_BOOT.format(evil=_EVIL[kind])
         try:
             return opening(self, path, *arguments, **more)
         finally:
-            sandbox._BOOT = _SOUND_BOOT
+            confined._BOOT = _SOUND_BOOT
 
     return open_failing

@@ -86,6 +86,8 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.slow
+@pytest.mark.ray
 def test_the_installed_ffpipe_works_on_ray_in_a_folder_with_its_own_models(
     installed: Path, tmp_path: Path
 ) -> None:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from pathlib import Path
 from types import TracebackType
 
 from ffpipe.manifests.errors import MediaError, UsageError
 from ffpipe.manifests.records import Pictures, Status
+from ffpipe.stages.confined import ConfinedChild
 from ffpipe.stages.decode import DECODERS, DEFAULT_DECODER, answers
 from ffpipe.stages.decode.channel import (
     MAX_REQUEST,
-    Channel,
     ChannelClosed,
     ChannelTimeout,
     Message,
@@ -39,26 +35,7 @@ RECYCLE_AFTER = 500
 _START_SECONDS = 120.0
 #: Seconds that a child gets to drop a medium that nobody wants to the end, before it is killed.
 _STOP_SECONDS = 1.0
-#: The folder that holds this very package; a child finds it there, and nothing in the current folder.
-PACKAGE_ROOT = str(Path(__file__).absolute().parents[3])
-_BOOT = (
-    "import sys; root = sys.argv.pop(1); root in sys.path or sys.path.insert(0, root); "
-    "from ffpipe.stages.decode.child import main; main(sys.argv[1:])"
-)
-#: One thread each, few memory arenas (address space is bounded), memory of pictures kept for the next ones, and
-#: silence.
-_CHILD_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
-    "OPENCV_LOG_LEVEL": "OFF",
-    "OPENCV_FFMPEG_LOGLEVEL": "-8",
-}
-#: Variables so named hold what a hostile medium must not find in the child that reads it.
-_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSPHRASE", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
+_CHILD = "ffpipe.stages.decode.child"
 
 
 class DecodeSandbox:
@@ -123,7 +100,7 @@ class DecodeSandbox:
 
     def _ready_child(self) -> _Child:
         child = self._child
-        if child is not None and (not child.usable() or child.media >= self._recycle_after):
+        if child is not None and (not child.process.lives() or child.media >= self._recycle_after):
             self.close()
         if self._child is None:
             self._child = _Child(self.decoder, self.limits)
@@ -280,75 +257,40 @@ class DecodedMedia:
 
 
 class _Child:
-    """One child process with its channel, its shared pictures and its last words."""
+    """One decoding child with the memory that its pictures come in."""
 
     def __init__(self, decoder: str, limits: Limits) -> None:
         self.media = 0
-        self._words = os.memfd_create("ffpipe-stderr", os.MFD_CLOEXEC)
         shared = create_shared(limits.max_pixels)
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self.process = _start(theirs, shared, self._words, decoder, limits)
-        self.channel = Channel(ours)
-        self.pictures = SharedPictures(shared, limits.max_pixels)
-        os.close(shared)
+        try:
+            settings = [str(shared), decoder, json.dumps(asdict(limits))]
+            self.pictures = SharedPictures(shared, limits.max_pixels)
+            self.process = ConfinedChild(_CHILD, settings, [shared])
+        finally:
+            os.close(shared)
+        self.channel = self.process.channel
         try:
             ready = self.channel.receive(_START_SECONDS)
         except (ChannelClosed, ChannelTimeout) as error:
             obituary = self.obituary("the decoding child does not start")
-            os.close(self._words)
+            self.end()
             raise obituary from error
         self.protection = Protection(**ready["protection"])
 
-    def usable(self) -> bool:
-        """Whether the child lives."""
-        return self.process.poll() is None
-
     def obituary(self, what: str = "the decoder died") -> MediaError:
         """Why the child ended; one that closed its channel yet lives on is killed."""
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_STOP_SECONDS)
-        self.kill()
-        code = self.process.returncode
-        if code == -signal.SIGXCPU:
+        died = self.process.ended(_STOP_SECONDS)
+        if died.signal is signal.SIGXCPU:
             return MediaError(Status.TIMEOUT, "the decoder used up its CPU seconds")
-        cause = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-        lines = os.pread(self._words, 1 << 16, 0).decode(errors="replace").strip().splitlines()
-        return MediaError(Status.CRASHED, f"{what} ({cause}){': ' + lines[-1] if lines else ''}")
+        return MediaError(Status.CRASHED, died.told(what))
 
     def kill(self) -> None:
         """End the child at once, whatever it does."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.wait()
-        self.channel.close()
+        self.process.kill()
 
     def end(self) -> None:
         """Kill the child and free what belongs to it; pictures already given stay valid."""
-        self.kill()
-        os.close(self._words)
-
-
-def _start(
-    theirs: socket.socket, shared: int, words: int, decoder: str, limits: Limits
-) -> subprocess.Popen[bytes]:
-    settings = [str(os.getpid()), str(theirs.fileno()), str(shared), decoder, json.dumps(asdict(limits))]
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", _BOOT, PACKAGE_ROOT, *settings],
-        stdin=subprocess.DEVNULL,
-        stdout=words,
-        stderr=words,
-        pass_fds=(theirs.fileno(), shared),
-        cwd="/",
-        env=child_environment(),
-        start_new_session=True,
-    )
-
-
-def child_environment() -> dict[str, str]:
-    """This process's environment without its secrets (a Ray cluster's token, say), and with what makes a child lean."""
-    kept = {n: v for n, v in os.environ.items() if not any(word in n.upper() for word in _SECRET_WORDS)}
-    return kept | _CHILD_ENVIRONMENT
+        self.process.close()
 
 
 def active_protection() -> Protection:

@@ -17,7 +17,7 @@ from whole_jobs import assert_same, extract_job
 JOB = extract_job()
 
 
-@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])])
 def test_a_killed_driver_leaves_no_process_and_loses_nothing(
     source: Path, tmp_path: Path, engine: str, uninterrupted: dict[str, pd.DataFrame]
 ) -> None:
@@ -32,15 +32,9 @@ def test_a_killed_driver_leaves_no_process_and_loses_nothing(
     assert_same(JOB.finish(source, tmp_path), uninterrupted)
 
 
-@pytest.mark.parametrize(
-    ("engine", "number"),
-    [
-        ("local", signal.SIGKILL),
-        pytest.param("ray", signal.SIGKILL, marks=[pytest.mark.ray, pytest.mark.slow]),
-        pytest.param("local", signal.SIGSTOP, marks=pytest.mark.slow),
-        pytest.param("ray", signal.SIGSTOP, marks=[pytest.mark.ray, pytest.mark.slow]),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_killed_worker_costs_nothing_and_a_stopped_one_a_minute(
     source: Path, tmp_path: Path, engine: str, number: int, uninterrupted: dict[str, pd.DataFrame]
 ) -> None:
@@ -59,12 +53,10 @@ def test_a_killed_worker_costs_nothing_and_a_stopped_one_a_minute(
     assert_same(JOB.outcome(tmp_path), uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "number"),
-    [
-        ("local", signal.SIGINT),
-        pytest.param("ray", signal.SIGTERM, marks=[pytest.mark.ray, pytest.mark.slow]),
-    ],
+    [("local", signal.SIGINT), pytest.param("ray", signal.SIGTERM, marks=pytest.mark.ray)],
 )
 def test_an_interrupt_ends_with_130_and_a_line_on_how_to_resume(
     source: Path, tmp_path: Path, engine: str, number: int, uninterrupted: dict[str, pd.DataFrame]

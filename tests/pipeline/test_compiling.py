@@ -21,7 +21,10 @@ class TinyNetwork(Network):
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-@pytest.mark.parametrize("arithmetic", [REFERENCE, Arithmetic("bfloat16", channels_last=True)])
+@pytest.mark.parametrize(
+    "arithmetic",
+    [pytest.param(REFERENCE, marks=pytest.mark.slow), Arithmetic("bfloat16", channels_last=True)],
+)
 def test_a_compiled_network_scores_as_it_did(arithmetic):
     threads = torch.get_num_threads()
     line = try_compiled(SimpleNamespace(model=TinyNetwork()), "cpu", 4, arithmetic)

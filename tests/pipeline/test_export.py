@@ -34,7 +34,7 @@ from ffpipe.stages.statistics import face_sida
 
 SIZE = 16
 #: Detectors that are exported by default; the others are slow in sum.
-QUICK = {"sfcl-hcmf", "meso4", "sida-linear"}
+QUICK = {"meso4", "sida-linear"}
 EXPORTS = [
     pytest.param(name, format_, marks=[] if name in QUICK else pytest.mark.slow, id=f"{name}-{format_}")
     for name in CASES

@@ -16,8 +16,8 @@ from ffpipe.pipeline.config import ExtractConfig
 from ffpipe.pipeline.hashing import HashCache, hash_inputs
 from ffpipe.pipeline.medium import MediumReader
 from ffpipe.pipeline.plan import items_from
+from ffpipe.stages import confined
 from ffpipe.stages.crop import CropSettings
-from ffpipe.stages.decode import sandbox
 
 #: What stands in for a decoder that a medium of such a name brings down. Hanging holds Python's lock, as decord does.
 _FAULTS = """
@@ -60,7 +60,7 @@ def test_hangs_and_crashes_cost_one_medium_each_and_the_job_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every bad medium stands between good ones; all are read by one worker, one after another."""
-    monkeypatch.setattr(sandbox, "_BOOT", sandbox._BOOT.replace("main(", f"exec({_FAULTS!r}); main("))
+    monkeypatch.setattr(confined, "_BOOT", f"exec({_FAULTS!r}); {confined._BOOT}")
     source = tmp_path / "set"
     for number, name in enumerate(FAULTS):
         make_face_clip(source / f"{name}.mp4", seconds=0.2, seed=2 * number)

@@ -387,6 +387,7 @@ def test_a_killed_driver_goes_on_and_ends_with_the_same_tables(weights: Path, tm
     assert resumed.scores.equals(whole.scores)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_clips_have_a_verdict_each(clips: Path, weights: Path, tmp_path: Path) -> None:
     result = run(clips / "real", tmp_path, weights, tmp_path / "r.csv", engine="local", workers=2)

@@ -11,7 +11,7 @@ import pytest
 from processes import cmdline, descendants, facts
 
 from ffpipe.pipeline.ray_access import MODE, TOKEN, Access, ask
-from ffpipe.stages.decode.sandbox import child_environment
+from ffpipe.stages.confined import child_environment
 
 pytestmark = pytest.mark.ray
 

@@ -287,7 +287,18 @@ def brightness(_: Detector, images: Tensor, __: Tensor) -> Tensor:
     return images.mean(1)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if detector_info(name).gradcam_layers])
+#: Large backbones without a code path of their own, slow in sum.
+LARGE = ("xception", "efficientnet-b4", "resnet50", "faclue")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+        for name in CASES
+        if detector_info(name).gradcam_layers
+    ],
+)
 def test_a_map_changes_when_the_weights_are_randomised(name):
     trained = overfitted(name)
     unchanged, *randomised = correlations(*trained, evidence)

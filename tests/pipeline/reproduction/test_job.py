@@ -177,6 +177,7 @@ def test_what_cannot_be_trained_costs_its_own_figures_and_its_students(
     assert [row["ours"] is not None for row in kept] == [True] * 3 + [False] * 3, "earlier figures stay"
 
 
+@pytest.mark.slow
 def test_other_data_make_another_run(workspace: Workspace) -> None:
     first = run(workspace, only=("raw",), table=(1,))
     folder = workspace.root / "datasets" / "FF++"

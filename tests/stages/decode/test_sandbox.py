@@ -233,7 +233,7 @@ def test_protection_is_described_for_people() -> None:
 
 
 def test_the_environment_that_cannot_start_a_child_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ffpipe.stages.decode.sandbox._BOOT", "raise SystemExit('no such library')")
+    monkeypatch.setattr("ffpipe.stages.confined._BOOT", "raise SystemExit('no such library')")
     with pytest.raises(MediaError, match="does not start .exit code 1.: no such library"):
         DecodeSandbox().open("any.mp4")
 
