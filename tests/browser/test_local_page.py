@@ -135,11 +135,10 @@ def test_a_waiting_batch_is_stopped_and_removed(show: Show, served: Served, clip
     put_in(opened, clip)
     opened.page.get_by_role("button", name="Stop", exact=True).first.click(timeout=_PATIENCE)
     opened.page.get_by_role("button", name="Go on").first.wait_for(timeout=_PATIENCE)
+    title = opened.page.locator(".batch h3").first.get_attribute("id")
     opened.page.evaluate("window.confirm = () => true")
     opened.page.get_by_role("button", name="Remove").first.click()
-    opened.page.wait_for_function(
-        f"document.querySelectorAll('.batch').length <= {before}", timeout=_PATIENCE
-    )
+    opened.page.locator(f"#{title}").wait_for(state="detached", timeout=_PATIENCE)
     assert_quiet(opened, served)
 
 
