@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import ffpipe
@@ -213,6 +215,22 @@ def _heads_without_token(heads: list[Listener]) -> Iterator[Finding]:
             )
 
 
+def examine_page(_: Path | None = None) -> Iterator[Finding]:
+    """Whether `ffpipe serve` can open its page."""
+    missing = [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]
+    if missing:
+        yield Finding(
+            "page", f"ffpipe serve lacks {', '.join(missing)}", "optional; pip install 'ffpipe[serve]'"
+        )
+    try:
+        with socket.create_server(("127.0.0.1", 0)):
+            yield Finding("page", "a port of 127.0.0.1 is free for ffpipe serve")
+    except OSError as error:
+        fix = "bring the loopback interface up (ip link set lo up), or free some ports"
+        yield Finding("page", f"nothing can listen on 127.0.0.1: {error.strerror or error}", fix)
+
+
 CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
     _versions, _floors, _codecs, _face_detectors, _isolation, _gpu, _memory, _disk, examine_ray, examine_ports,
+    examine_page,
 )  # fmt: skip

@@ -16,14 +16,15 @@ from ffpipe.pipeline import environment, interrupts
 # Each of these modules adds its commands to the program when it is imported; help lists them in this order.
 from ffpipe.pipeline.cli import (
     data,
+    evaluation,
+    evidence,
+    explaining,
+    reproducing,
+    scoring,
+    serving,
     splits,
     training,
-    scoring,
-    explaining,
     watching,
-    evidence,
-    evaluation,
-    reproducing,
 )  # isort: skip
 from ffpipe.pipeline.cli.common import app, say
 
@@ -36,6 +37,7 @@ __all__ = [
     "reproducing",
     "run",
     "scoring",
+    "serving",
     "splits",
     "training",
     "watching",

@@ -9,6 +9,7 @@ from ffpipe.pipeline.config.media import ExtractConfig, FrameSettings, ScoreConf
 from ffpipe.pipeline.config.preview import PreviewConfig
 from ffpipe.pipeline.config.reproducing import ReproduceConfig
 from ffpipe.pipeline.config.robustness import RobustnessConfig
+from ffpipe.pipeline.config.serving import ServeConfig
 from ffpipe.pipeline.config.splits import SplitsConfig
 from ffpipe.pipeline.config.trained import CompareConfig, EvaluateConfig, ExportConfig
 from ffpipe.pipeline.config.training import TrainConfig
@@ -32,6 +33,7 @@ __all__ = [
     "ReproduceConfig",
     "RobustnessConfig",
     "ScoreConfig",
+    "ServeConfig",
     "SplitsConfig",
     "TrainConfig",
     "VerifyConfig",

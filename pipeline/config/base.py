@@ -35,6 +35,7 @@ JOBS = (
     "splits",
     "reproduce",
     "watch",
+    "serve",
 )
 
 #: Marks a setting that changes how a job runs but not what it produces; left out of the configuration hash.

@@ -24,6 +24,7 @@ COMMANDS = (
     "demo",
     "purge",
     "reproduce",
+    "serve",
 )
 
 
