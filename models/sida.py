@@ -45,6 +45,14 @@ def sida(coefficients: Tensor) -> Tensor:
     skewness m3/s^3 and kurtosis m4/s^4 of the ABSOLUTE differences, flattened as (statistic, difference, channel,
     frequency). The 64th intra map is zero. Skewness and kurtosis are 0 where the deviation is under 1e-3.
     Raises ValueError for fewer than 2x2 blocks. Not differentiable.
+
+    >>> from ffpipe.models.spectral import block_dct
+    >>> rgb = torch.randint(256, (2, 3, 64, 80), generator=torch.Generator().manual_seed(0))
+    >>> d = sida(block_dct(rgb.to(torch.uint8)))
+    >>> tuple(d.shape)
+    (2, 2304)
+    >>> tuple(d.reshape(2, 4, 3, 3, 64).shape)  # statistic, difference, channel, frequency
+    (2, 4, 3, 3, 64)
     """
     if coefficients.ndim != 5 or coefficients.shape[1:3] != (3, BANDS):
         raise ValueError(f"sida takes coefficients (B,3,64,h,w), got {tuple(coefficients.shape)}")

@@ -130,6 +130,13 @@ def block_dct(rgb: Tensor) -> Tensor:
 
     `rgb` is (B,3,H,W), uint8 or float, 0..255, H and W multiples of 8 (see `pad_to_blocks`; else ValueError).
     Returns float32 (B,3,64,H/8,W/8) in zigzag order, k = 0 being DC. Differentiable for float input.
+
+    >>> grey = torch.full((1, 3, 16, 24), 144, dtype=torch.uint8)
+    >>> coefficients = block_dct(grey)
+    >>> tuple(coefficients.shape)
+    (1, 3, 64, 2, 3)
+    >>> round(coefficients[0, 0, 0, 0, 0].item(), 3)  # DC of luma: 8 x (144 - 128)
+    128.0
     """
     require_rgb(rgb)
     _require_whole_blocks(rgb)
