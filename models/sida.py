@@ -47,12 +47,8 @@ def sida(coefficients: Tensor) -> Tensor:
     Raises ValueError for fewer than 2x2 blocks. Not differentiable.
 
     >>> from ffpipe.models.spectral import block_dct
-    >>> rgb = torch.randint(256, (2, 3, 64, 80), generator=torch.Generator().manual_seed(0))
-    >>> d = sida(block_dct(rgb.to(torch.uint8)))
-    >>> tuple(d.shape)
-    (2, 2304)
-    >>> tuple(d.reshape(2, 4, 3, 3, 64).shape)  # statistic, difference, channel, frequency
-    (2, 4, 3, 3, 64)
+    >>> tuple(sida(block_dct(torch.zeros(1, 3, 16, 16))).shape)
+    (1, 2304)
     """
     if coefficients.ndim != 5 or coefficients.shape[1:3] != (3, BANDS):
         raise ValueError(f"sida takes coefficients (B,3,64,h,w), got {tuple(coefficients.shape)}")

@@ -147,6 +147,20 @@ def block_dct(rgb: Tensor) -> Tensor:
         )
 
 
+def sida(coefficients: Tensor) -> Tensor:
+    """D, the SIDA statistics of block-DCT coefficients (B,3,64,h,w) -> (B,2304): `ffpipe.models.sida.sida`.
+
+    >>> rgb = torch.randint(256, (2, 3, 64, 80), generator=torch.Generator().manual_seed(0))
+    >>> d = sida(block_dct(rgb.to(torch.uint8)))
+    >>> tuple(d.reshape(2, 4, 3, 3, 64).shape)  # statistic, difference, channel, frequency
+    (2, 4, 3, 3, 64)
+    """
+    # That file builds on this one; the name is public here.
+    from ffpipe.models.sida import sida as statistics
+
+    return statistics(coefficients)
+
+
 def full_dct(image: Tensor) -> Tensor:
     """Orthonormal type-II DCT over the last two axes of (...,H,W), float32; `full_idct` is its exact inverse."""
     height, width = image.shape[-2:]

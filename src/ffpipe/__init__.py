@@ -171,7 +171,7 @@ def evaluate(run: StrPath, data: str, *, workspace: StrPath | None = None, **set
 
     >>> result = ffpipe.evaluate("meso4/quick-001", "faces", replicates=100)
     >>> sorted({row.level for row in result.rows})
-    ['frames', 'tracks', 'videos']
+    ['frame', 'track', 'video']
     """
     from ffpipe.pipeline.config import EvaluateConfig
     from ffpipe.pipeline.evaluation.job import evaluate as job
