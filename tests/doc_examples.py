@@ -13,7 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,21 +116,16 @@ class Examples:
         return done.stdout
 
 
-def program(folder: Path) -> Path:
-    """A folder with the program `ffpipe` of this very tree, to put first in PATH."""
+def program(folder: Path, tree: Path = ROOT) -> Path:
+    """A folder with the program `ffpipe` of a tree, and this Python, to put first in PATH."""
     folder.mkdir(parents=True)
-    script = folder / "ffpipe"
-    script.write_text(f"#!/bin/sh\nPYTHONPATH={ROOT / 'src'}:$PYTHONPATH exec {sys.executable} -m ffpipe \"$@\"\n")
-    script.chmod(0o755)
+    starts = {
+        "ffpipe": f"PYTHONPATH={tree / 'src'}:$PYTHONPATH exec {sys.executable} -m ffpipe",
+        "python": f"exec {sys.executable}",
+        "ray": f"exec {Path(sys.executable).with_name('ray')}",
+    }
+    for name, start in starts.items():
+        script = folder / name
+        script.write_text(f'#!/bin/sh\n{start} "$@"\n')
+        script.chmod(0o755)
     return folder
-
-
-@contextlib.contextmanager
-def inside(folder: Path) -> Iterator[None]:
-    """In a folder, with nothing of the user's own settings."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)

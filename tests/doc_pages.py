@@ -74,5 +74,7 @@ def tables(page: Path, heading: str) -> list[list[str]]:
     """Rows of the tables below a heading, without the head; a cell's text as it stands."""
     part = re.split(rf"(?m)^#+ {re.escape(heading)}$", prose(page))[1]
     part = re.split(r"(?m)^#+ ", part)[0]
-    rows = [re.split(r" ?(?<!\\)\| ?", line.strip())[1:-1] for line in part.splitlines() if line.startswith("|")]
+    rows = [
+        re.split(r" ?(?<!\\)\| ?", line.strip())[1:-1] for line in part.splitlines() if line.startswith("|")
+    ]
     return [row for row in rows[2:] if not set("".join(row)) <= set("-: ")]

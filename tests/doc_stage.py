@@ -24,7 +24,9 @@ def set_stage(home: Path) -> Path:
     for number, label in enumerate(("real", "fake")):
         make_face_clip(home / "clips" / label / "a.mp4", seconds=0.2, seed=number)
     clips = [
-        (f"{part}{number // 2}", Label(number % 2), part) for part, count in MEDIA.items() for number in range(count)
+        (f"{part}{number // 2}", Label(number % 2), part)
+        for part, count in MEDIA.items()
+        for number in range(count)
     ]
     workspace = home / "ffpipe-workspace"
     write_dataset(workspace / "datasets" / "faces", clips)

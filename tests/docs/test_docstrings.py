@@ -17,7 +17,9 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 def run(module: ModuleType) -> list[str]:
     """Runs a module's examples, each docstring's with a copy of what the module imports; names those that had some."""
     ran = []
-    for test in doctest.DocTestFinder(exclude_empty=True).find(module, globs={**vars(module), "ffpipe": ffpipe}):
+    for test in doctest.DocTestFinder(exclude_empty=True).find(
+        module, globs={**vars(module), "ffpipe": ffpipe}
+    ):
         if test.examples:
             said: list[str] = []
             result = doctest.DocTestRunner(optionflags=FLAGS, verbose=False).run(test, out=said.append)
