@@ -28,19 +28,24 @@ def test_short_examples(page: Path, home: Path) -> None:
             examples.run(block)
 
 
+def free_port() -> int:
+    """A port that nothing listens at now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @pytest.fixture
 def outside(tmp_path: Path) -> Iterator[dict[str, str]]:
     """What a page's commands find around them: this tree's ffpipe first in the path, and an address for a cluster."""
-    with socket.socket() as free, tempfile.TemporaryDirectory(prefix="ffdoc", dir="/tmp") as ray:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="ffdoc", dir="/tmp") as ray:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         yield {
             **clean,
             "PATH": f"{program(tmp_path / 'bin')}:{os.environ['PATH']}",
             "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
             "HEAD": "127.0.0.1",
-            "PORT": str(port),
+            "PORT": str(free_port()),
             # A path of Ray's sockets has to be short.
             "RAY_TMPDIR": ray,
         }
