@@ -302,10 +302,11 @@ class LogitRecord:
 class ReportRow:
     """One row of the report: an input file, always exactly one, whatever happened to it.
 
-    `sampled_frames` are the indices of all frames that were looked at, with a face or without, in their order, and
-    `sampled_seconds` their presentation times. `probability` and `log10_likelihood_ratio` are there where the weights have a calibration,
-    the probability at even odds; `posterior` only where a prior was given. `domain_distance` is how far the medium's
-    statistics lie from those of the training data, and `concerns` are values of Concern.
+    `sampled_frames` are the indices of all frames that were looked at, with a face or without, in their
+    order, and `sampled_seconds` their presentation times. `probability` and `log10_likelihood_ratio` are
+    there where the weights have a calibration, the probability at even odds; `posterior` only where a prior
+    was given. `domain_distance` is how far the medium's statistics lie from those of the training data, and
+    `concerns` are values of Concern.
     """
 
     media_id: str
