@@ -101,7 +101,7 @@ class Examples:
     def _shell(self, line: str) -> str:
         """In bash, with the variables that earlier lines exported."""
         kept = self.folder / ".exported"
-        script = f"[ -f {kept} ] && . {kept}; trap 'export -p > {kept}' EXIT\nset -o pipefail\n{line}\n"
+        script = f"[ -f {kept} ] && . {kept}; trap 'export -p > {kept}' EXIT\n{line}\n"
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=self.folder,
