@@ -24,7 +24,7 @@ from ffpipe.pipeline import cli
 
 #: Characters that only a shell understands.
 _SHELL = re.compile(r"[|&;<>$*`]")
-SECONDS = 600
+SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def missing(shown: tuple[str, ...], printed: str) -> str | None:
 class Examples:
     """Runs blocks in `folder`, which has to be the current one; with `verbatim` commands get processes of their own.
 
-    Otherwise those of ffpipe alone run in this process.
+    Otherwise those of ffpipe alone run in this process. `environment` are all variables that commands get; empty: ours.
     """
 
     folder: Path
@@ -105,7 +105,7 @@ class Examples:
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=self.folder,
-            env={**os.environ, **self.environment},
+            env=dict(self.environment or os.environ),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
