@@ -45,6 +45,10 @@ def sida(coefficients: Tensor) -> Tensor:
     skewness m3/s^3 and kurtosis m4/s^4 of the ABSOLUTE differences, flattened as (statistic, difference, channel,
     frequency). The 64th intra map is zero. Skewness and kurtosis are 0 where the deviation is under 1e-3.
     Raises ValueError for fewer than 2x2 blocks. Not differentiable.
+
+    >>> from ffpipe.models.spectral import block_dct
+    >>> tuple(sida(block_dct(torch.zeros(1, 3, 16, 16))).shape)
+    (1, 2304)
     """
     if coefficients.ndim != 5 or coefficients.shape[1:3] != (3, BANDS):
         raise ValueError(f"sida takes coefficients (B,3,64,h,w), got {tuple(coefficients.shape)}")

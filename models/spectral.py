@@ -130,6 +130,13 @@ def block_dct(rgb: Tensor) -> Tensor:
 
     `rgb` is (B,3,H,W), uint8 or float, 0..255, H and W multiples of 8 (see `pad_to_blocks`; else ValueError).
     Returns float32 (B,3,64,H/8,W/8) in zigzag order, k = 0 being DC. Differentiable for float input.
+
+    >>> grey = torch.full((1, 3, 16, 24), 144, dtype=torch.uint8)
+    >>> coefficients = block_dct(grey)
+    >>> tuple(coefficients.shape)
+    (1, 3, 64, 2, 3)
+    >>> round(coefficients[0, 0, 0, 0, 0].item(), 3)  # DC of luma: 8 x (144 - 128)
+    128.0
     """
     require_rgb(rgb)
     _require_whole_blocks(rgb)
@@ -138,6 +145,20 @@ def block_dct(rgb: Tensor) -> Tensor:
         return torch.stack(
             [c.float() for c in coefficients_by_channel(rgb, torch.float64 if few else torch.float32)], 1
         )
+
+
+def sida(coefficients: Tensor) -> Tensor:
+    """D, the SIDA statistics of block-DCT coefficients (B,3,64,h,w) -> (B,2304): `ffpipe.models.sida.sida`.
+
+    >>> rgb = torch.randint(256, (2, 3, 64, 80), generator=torch.Generator().manual_seed(0))
+    >>> d = sida(block_dct(rgb.to(torch.uint8)))
+    >>> tuple(d.reshape(2, 4, 3, 3, 64).shape)  # statistic, difference, channel, frequency
+    (2, 4, 3, 3, 64)
+    """
+    # That file builds on this one; the name is public here.
+    from ffpipe.models.sida import sida as statistics
+
+    return statistics(coefficients)
 
 
 def full_dct(image: Tensor) -> Tensor:

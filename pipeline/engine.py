@@ -309,13 +309,13 @@ def create_engine(
 ) -> Engine:
     """The engine for a job of `inputs` inputs; `auto` is Ray from RAY_FROM_INPUTS up, or where an address is given.
 
-    `workers` 0 works in this process (local only); None means one worker a core. Where the loopback interface is down,
-    on which Ray's processes talk, `auto` is local.
+    `workers` 0 works in this process, which makes `auto` local; None means one worker a core. Where the loopback
+    interface is down, on which Ray's processes talk, `auto` is local too.
     `memory` is a worker's, in GiB. `say` hears warnings about the cluster.
     """
     most = None if memory is None else int(memory * (1 << 30))
     if name == "auto":
-        worth = inputs >= RAY_FROM_INPUTS and loopback.usable()
+        worth = inputs >= RAY_FROM_INPUTS and workers != 0 and loopback.usable()
         name = "ray" if worth or address != "local" else "local"
     slots = max(1, available_cores() if workers is None else workers)
     if name == "ray":

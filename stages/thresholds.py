@@ -178,7 +178,7 @@ def _why_not(reals: int, area: Result) -> str | None:
         )
     low, high = area.interval.low, area.interval.high
     if low is None or high is None:
-        return f"their validation AUC has no interval: {area.interval.reason}"
+        return f"these weights' validation AUC has no interval: {area.interval.reason}"
     if low <= 0.5:
         includes = "includes 0.5" if high >= 0.5 else "lies below 0.5"
         return f"the 95% interval of these weights' validation AUC, {low:.2f} to {high:.2f}, {includes}"

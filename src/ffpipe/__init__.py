@@ -71,7 +71,13 @@ StrPath = str | PathLike[str]
 def extract(source: StrPath, *, workspace: StrPath | None = None, **settings: Any) -> ExtractResult:
     """Extract the faces of a dataset; `settings` are those of `ffpipe extract`.
 
+    The result has the dataset's `name` and folder (`root`), the number of `faces`, and how inputs ended: `statuses`,
+    a counter, and `failures`, of each failed input its path, status and reason.
     Raises ffpipe.manifests.errors.UsageError and StorageError.
+
+    >>> result = ffpipe.extract("clips", frames=2)  # real/ and fake/, a clip in each
+    >>> result.name, dict(result.statuses), result.failures
+    ('clips', {'ok': 2}, [])
     """
     from ffpipe.pipeline.config import ExtractConfig
     from ffpipe.pipeline.extract import extract as job
@@ -96,7 +102,12 @@ def degrade(
 def train(model: str = "sfcl-hcmf", *, workspace: StrPath | None = None, **settings: Any) -> TrainResult:
     """Train a detector on extracted faces; `settings` are those of `ffpipe train`.
 
+    The result has the model's folder (`directory`), and `metrics`, which are those of the validation split.
     Raises ffpipe.manifests.errors.UsageError and StorageError.
+
+    >>> result = ffpipe.train("sida-linear", data=("faces",), recipe="quick", epochs=1)
+    >>> result.directory.name, sorted(file.name for file in result.directory.glob("*.safetensors"))
+    ('quick-001', ['model.safetensors'])
     """
     from ffpipe.pipeline.config import TrainConfig
     from ffpipe.pipeline.train import train as job
@@ -126,12 +137,23 @@ def score(
 ) -> pandas.DataFrame:
     """Score media and return the report, one row an input; `settings` are those of `ffpipe score`.
 
-    `weights` is a model folder; None takes the newest of the workspace. `out` also writes the report there, and
-    `report` is a folder for its pages.
+    `weights` is a model folder; None takes the newest of the workspace. `out` also writes the report there, with the
+    tables of tracks and of faces' scores beside it, and `report` is a folder for its pages. Of the data frame, status
+    and verdict are categories, whole numbers that may be missing are nullable integers, and `.attrs["provenance"]` is
+    who made it with what, a dictionary. An input that fails has a row like any other: no exception is raised for it.
     Raises ffpipe.manifests.errors.UsageError and StorageError.
+
+    >>> report = ffpipe.score("videos", frames=2)
+    >>> report[["path", "status", "verdict", "n_faces"]]
+                     path   status             verdict  n_faces
+    0   videos/anchor.mp4       ok  likely_manipulated        2
+    1  videos/scenery.mp4  no_face      not_assessable        0
+    >>> report.attrs["provenance"]["model"]["detector"]
+    'meso4'
     """
     from ffpipe.pipeline import reporting
     from ffpipe.pipeline.config import ScoreConfig
+    from ffpipe.pipeline.data_frames import data_frame
     from ffpipe.pipeline.score import score as job
 
     given = [paths] if isinstance(paths, str | PathLike) else list(paths)
@@ -142,8 +164,7 @@ def score(
     result = job(given, config, place, out=Path(out) if out else None, say=_say)
     if report is not None:
         reporting.report_scoring(result, Path(report), place, _say)
-    rows: pandas.DataFrame = result.report.to_pandas()
-    return rows
+    return data_frame(result.report)
 
 
 def report(table: StrPath, out: StrPath | None = None, *, workspace: StrPath | None = None) -> list[Path]:
@@ -190,7 +211,12 @@ def verify(report: StrPath, *, workspace: StrPath | None = None, **settings: Any
 def evaluate(run: StrPath, data: str, *, workspace: StrPath | None = None, **settings: Any) -> Evaluation:
     """Measure a run (its folder, or `<model>/<run>`) on a dataset; `settings` are those of `ffpipe evaluate`.
 
-    Raises ffpipe.manifests.errors.UsageError and StorageError.
+    The result has `rows`, one for each level, subset and metric, with an interval, and the folder with its files
+    (`directory`). Raises ffpipe.manifests.errors.UsageError and StorageError.
+
+    >>> result = ffpipe.evaluate("meso4/quick-001", "faces", replicates=100)
+    >>> sorted({row.level for row in result.rows})
+    ['frame', 'track', 'video']
     """
     from ffpipe.pipeline.config import EvaluateConfig
     from ffpipe.pipeline.evaluation.job import evaluate as job

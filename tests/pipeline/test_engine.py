@@ -172,6 +172,11 @@ def test_auto_takes_the_local_engine_for_few_inputs_and_nothing_in_process_unles
         assert isinstance(engine, InlineEngine)
 
 
+def test_auto_stays_in_this_process_where_that_was_asked_for() -> None:
+    with create_engine("auto", "local", 0, RAY_FROM_INPUTS) as engine:
+        assert isinstance(engine, InlineEngine)
+
+
 @pytest.mark.ray
 def test_auto_takes_ray_for_many(ray_cluster: None) -> None:
     with create_engine("auto", "local", 2, RAY_FROM_INPUTS) as engine:
