@@ -28,7 +28,7 @@ def transcode_confined(path: str, outputs: Mapping[int, int], limits: Limits) ->
 
     Raises:
         MediaError: the video cannot be used, or the child died or stalled over it.
-        StorageError: the disk is full, or cannot be written; which, only the caller can say.
+        StorageError: the disk is full, or cannot be written. It has the reason alone: only the caller knows the files.
     """
     bounds = replace(
         limits,
