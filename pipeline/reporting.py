@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -95,12 +95,14 @@ def write_pages(
     *,
     shards: ShardGroup | None = None,
     weights: Weights | None = None,
+    unchanged: Container[str] = (),
     say: Say,
 ) -> list[Path]:
     """Write a report as pages below `out`, each whole or not at all, the run's page last.
 
     `tables` are the report with its provenance, and tracks and scores as far as there are any. `shards` are the run's,
-    which hold the faces that were kept; `weights` those that scored it. Pages of an earlier report that this one has no
+    which hold the faces that were kept; `weights` those that scored it. `unchanged` are media whose pages, where they
+    are still there, say what they would say now. Pages of an earlier report that this one has no
     medium for are deleted. Returns the files, the run's page first. Raises UsageError for a folder that holds
     something else, IntegrityError for a medium without a sound identity, StorageError where a file cannot be written.
     """
@@ -118,6 +120,8 @@ def write_pages(
     source = EvidenceSource(tables, shards, weights)
     pages = [folder / f"{media_id}.html" for media_id in media]
     for media_id, page in zip(media, _told(pages, say), strict=True):
+        if media_id in unchanged and is_page(page):
+            continue
         write_atomic(page, video_page(source.of(media_id), back=_BACK).encode())
     links = {media_id: f"{VIDEOS}/{media_id}.html" for media_id in media}
     write_atomic(out / INDEX, report_page(page_rows(report), provenance_of(report), links).encode())

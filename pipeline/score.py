@@ -234,9 +234,8 @@ def prepare(config: ScoreConfig, workspace: Workspace, out: Path | None, say: Sa
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
     if config.compile:
         say(try_compiled(weights.loaded, device, config.batch_size, arithmetic))
-    calibration = weights.calibration_for(weights.inputs(kind))
-    say(_calibration_line(weights, calibration, config.prior))
-    root, facts = _bind(config, workspace, weights, accepted, out, device, arithmetic, calibration)
+    reading = reading_for(config, weights, kind, say)
+    root, facts = _bind(config, workspace, weights, accepted, out, device, arithmetic, reading.calibration)
     job = ScoreJob(
         root=root,
         settings=config,
@@ -246,7 +245,7 @@ def prepare(config: ScoreConfig, workspace: Workspace, out: Path | None, say: Sa
         device=device,
         arithmetic=arithmetic,
         kind=kind,
-        reading=Reading(calibration, config.prior),
+        reading=reading,
     )
     if config.min_faces != Rule().min_faces:
         say(f"--min-faces {config.min_faces}: bars and calibration were set with {Rule().min_faces}")
@@ -323,20 +322,35 @@ def _bind(
         weights=[weights.model_id],
         calibration=calibration.id if calibration else None,
         device=device_name(device),
-        model={
-            "detector": weights.loaded.config["detector"],
-            "sha256": weights.model_id,
-            "crop_fingerprint": weights.crop.fingerprint(),
-            "thresholds": weights.thresholds.to_json(),
-            **({"reference": weights.reference.id} if weights.reference else {}),
-            "calibration": calibration.facts() if calibration else None,
-        },
+        model=model_facts(weights, calibration),
         crops_accepted=accepted,
         arithmetic=arithmetic.name,
     )
     place_facts = {"run": run, "weights": str(weights.loaded.directory)}
     facts = {"configuration": configuration, "provenance": {**origin, **place_facts}}
     return shards.root, bind_job(shards.root, digest, facts, "write to another --out")
+
+
+def model_facts(weights: Weights, calibration: Calibration | None) -> dict[str, Any]:
+    """What a provenance says of the weights: which they are, and what their scores are judged by."""
+    return {
+        "detector": weights.loaded.config["detector"],
+        "sha256": weights.model_id,
+        "crop_fingerprint": weights.crop.fingerprint(),
+        "thresholds": weights.thresholds.to_json(),
+        **({"reference": weights.reference.id} if weights.reference else {}),
+        "calibration": calibration.facts() if calibration else None,
+    }
+
+
+def reading_for(config: ScoreConfig, weights: Weights, kind: Kind, say: Say) -> Reading:
+    """How scores of pictures of a kind are read, which is said.
+
+    Raises UsageError for a prior without a calibration.
+    """
+    calibration = weights.calibration_for(weights.inputs(kind))
+    say(_calibration_line(weights, calibration, config.prior))
+    return Reading(calibration, config.prior)
 
 
 def _calibration_line(weights: Weights, calibration: Calibration | None, prior: float | None) -> str:

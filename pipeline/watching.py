@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,15 +22,16 @@ from ffpipe.manifests.errors import StorageError, UsageError
 from ffpipe.manifests.inputs import Inputs, Skipped, collect, display_path
 from ffpipe.manifests.records import ReportRow
 from ffpipe.manifests.run_lock import RunLock
-from ffpipe.pipeline import log, plan, tables
+from ffpipe.pipeline import log, plan, reporting, tables
 from ffpipe.pipeline.arrivals import Arrivals, Look
 from ffpipe.pipeline.config import WatchConfig
 from ffpipe.pipeline.driver import forget_failed, work
 from ffpipe.pipeline.engine import Engine, create_engine
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.run_rows import RunRows
-from ffpipe.pipeline.score import ScoreJob, items_of, kept_line, prepare, without_own
+from ffpipe.pipeline.score import ScoreJob, ScoreResult, items_of, kept_line, prepare, without_own
 from ffpipe.pipeline.table_reading import read_table
+from ffpipe.pipeline.weights import Weights
 from ffpipe.pipeline.workspace import Workspace, finish_job
 
 Tell = Callable[[Sequence[ReportRow]], None]
@@ -48,14 +49,16 @@ def watch(
     workspace: Workspace,
     *,
     out: Path | None = None,
+    report: Path | None = None,
     once: bool = False,
     tell: Tell,
     say: Say,
 ) -> int:
     """Score what lies in a folder and what arrives there, until interrupted; `once`: what is there now.
 
-    `tell` gets every row as soon as it is committed, after a kill perhaps a second time; `out` is kept as `score`
-    would write it. Returns `score`'s exit code. While a disk is full it waits, unless `once`.
+    `tell` gets every row as soon as it is committed, after a kill perhaps a second time; `out`, and the pages in the
+    folder `report`, are kept as `score` would write them. Returns `score`'s exit code. While a disk is full it waits,
+    unless `once`.
 
     Raises UsageError (no folder; output or weights that cannot be used; another watch of this folder, or another run,
     at work), StorageError, ClusterError, and KeyboardInterrupt once the report is written; what is committed stays.
@@ -64,11 +67,18 @@ def watch(
         raise UsageError(f"{display_path(folder)}: no such folder; give one to watch")
     if out is not None:
         tables.check_output(out)
+    if report is not None:
+        reporting.check_folder(report)
     job = prepare(config.scoring(), workspace, out, say)
-    with _sole_watch(workspace, folder), tables.sole_writer(out), job.shards.lock():
+    with (
+        _sole_watch(workspace, folder),
+        tables.sole_writer(out),
+        tables.sole_writer(report),
+        job.shards.lock(),
+    ):
         forget_failed(job.shards, job.settings, say)
         job.shards.sweep()
-        watcher = _Watcher(folder, config, workspace, job, out, once, tell, say)
+        watcher = _Watcher(folder, config, workspace, job, out, report, once, tell, say)
         try:
             return watcher.run()
         finally:
@@ -100,6 +110,7 @@ class _Watcher:
         workspace: Workspace,
         job: ScoreJob,
         out: Path | None,
+        report: Path | None,
         once: bool,
         tell: Tell,
         say: Say,
@@ -107,6 +118,7 @@ class _Watcher:
         self._folder, self._config, self._workspace = folder, config, workspace
         self._job, self._out, self._once = job, out, once
         self._tell, self._say = tell, say
+        self._pages = _Pages(report, job, say) if report else None
         self._arrivals = Arrivals(config.settle)
         self._rows = RunRows(job.shards)
         self._told = self._in_report()
@@ -242,6 +254,7 @@ class _Watcher:
         began = time.monotonic()
         result = self._rows.result(self._job, rows, finish_job(self._job.shards))
         files = tables.write_report(self._out, result.tables) if self._out else []
+        files += self._pages.write(result, rows) if self._pages else []
         if files:
             log.note(self._workspace, "watch", result.provenance, files)
         self._unwritten = False
@@ -279,6 +292,32 @@ class _Watcher:
     def _progress_line(self, scored: int, waiting: int) -> str:
         arriving = f", {waiting} still arriving" if waiting else ""
         return f"watch: {scored} taken, {len(self._rows.below(self._folder))} in the report{arriving}"
+
+
+class _Pages:
+    """The folder of pages of a watch: a medium's page is written anew only where its rows are others than before."""
+
+    def __init__(self, folder: Path, job: ScoreJob, say: Say) -> None:
+        self._folder, self._job, self._say = folder, job, say
+        self._weights = Weights.load(job.weights)
+        self._written: dict[str, list[ReportRow]] = {}
+
+    def write(self, result: ScoreResult, rows: Sequence[ReportRow]) -> list[Path]:
+        """Write the pages of these rows; returns the run's, which stands for all. Raises StorageError."""
+        media: defaultdict[str, list[ReportRow]] = defaultdict(list)
+        for row in rows:
+            media[row.media_id].append(row)
+        same = {name for name, own in media.items() if self._written.get(name) == own}
+        pages = reporting.write_pages(
+            result.tables,
+            self._folder,
+            shards=self._job.shards,
+            weights=self._weights,
+            unchanged=same,
+            say=self._say,
+        )
+        self._written = dict(media)
+        return pages[:1]
 
 
 def _path(row: ReportRow) -> str:

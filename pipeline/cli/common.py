@@ -29,6 +29,10 @@ WorkspaceOption = Annotated[
         "--workspace", help="Workspace folder. [default: $FFPIPE_WORKSPACE, else ./ffpipe-workspace]"
     ),
 ]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option("--report", help="Folder for pages: one of the run, one of each video.", metavar="DIR"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 

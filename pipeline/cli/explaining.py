@@ -53,7 +53,8 @@ def explain(
     if json_output:
         typer.echo(json.dumps(result.to_json(), default=str))
     else:
-        print_verdicts([result.to_json()], CONSOLE)
+        calibration = result.provenance["model"]["calibration"]
+        print_verdicts([result.to_json()], CONSOLE, calibration=calibration)
         for file in result.outputs:
             say(f"    {file.name}")
     if result.out is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ffpipe.pipeline.cli.common import CONSOLE, JsonOption, WorkspaceOption, app, say
+from ffpipe.pipeline.cli.common import CONSOLE, JsonOption, ReportOption, WorkspaceOption, app, say
 from ffpipe.pipeline.cli.options import configured
 from ffpipe.pipeline.config import ScoreConfig
 from ffpipe.pipeline.output import Progress, print_verdicts
@@ -29,10 +29,7 @@ def score(
         Path | None,
         typer.Option("--out", "-o", help="Report: .parquet, .csv, .json, .jsonl or .html.", metavar="FILE"),
     ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", help="Folder for pages: one of the run, one of each video.", metavar="DIR"),
-    ] = None,
+    report: ReportOption = None,
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
 ) -> int:

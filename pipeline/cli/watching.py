@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ffpipe.manifests.records import ReportRow, row
-from ffpipe.pipeline.cli.common import JsonOption, WorkspaceOption, app, say
+from ffpipe.pipeline.cli.common import JsonOption, ReportOption, WorkspaceOption, app, say
 from ffpipe.pipeline.cli.options import configured
 from ffpipe.pipeline.config import WatchConfig
 from ffpipe.pipeline.output import plain_line
@@ -30,6 +30,7 @@ def watch(
             metavar="FILE",
         ),
     ] = None,
+    report: ReportOption = None,
     once: Annotated[bool, typer.Option("--once", help="Score what is there, and end.")] = False,
     workspace: WorkspaceOption = None,
     json_output: JsonOption = False,
@@ -43,7 +44,7 @@ def watch(
 
     place = Workspace.find(workspace)
     tell = _tell_json if json_output else _tell
-    return job.watch(folder, settings, place, out=out, once=once, tell=tell, say=say)
+    return job.watch(folder, settings, place, out=out, report=report, once=once, tell=tell, say=say)
 
 
 def _tell(rows: Sequence[ReportRow]) -> None:

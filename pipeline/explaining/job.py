@@ -25,10 +25,11 @@ from ffpipe.pipeline.hashing import Hashed
 from ffpipe.pipeline.medium import choices_line
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.plan import MediumItem
-from ffpipe.pipeline.score import ScoreJob, arithmetic_for
+from ffpipe.pipeline.score import ScoreJob, arithmetic_for, model_facts, reading_for
 from ffpipe.pipeline.scoring import ScoredMedium, Stamp
 from ffpipe.pipeline.weights import Weights, choose_run
 from ffpipe.pipeline.workspace import Workspace, name_for
+from ffpipe.stages.calibration import Reading
 
 
 def explain(
@@ -65,7 +66,8 @@ def explain(
         [entry], hashed or hash_entries([entry], workspace, config.rehash, say, config.max_bytes)
     )
     arithmetic = arithmetic_for(config.arithmetic, workspace, weights, device, say)
-    origin = _origin(config, weights, accepted, device, arithmetic.name, item, maps)
+    reading = reading_for(config, weights, kind, say)
+    origin = _origin(config, weights, reading, accepted, device, arithmetic.name, item, maps)
     job = ScoreJob(
         root=Path(),
         settings=config.model_copy(update={"keep_faces": "all"}),
@@ -75,6 +77,7 @@ def explain(
         device=device,
         arithmetic=arithmetic,
         kind=kind,
+        reading=reading,
     )
     say(choices_line(config, None, kind))
     found = _scored(job, weights, item)
@@ -125,6 +128,7 @@ def _free_folder(source: str, out: Path | None, workspace: Workspace) -> Path:
 def _origin(
     config: ExplainConfig,
     weights: Weights,
+    reading: Reading,
     accepted: bool,
     device: str,
     arithmetic: str,
@@ -137,13 +141,9 @@ def _origin(
         config,
         configuration,
         weights=[weights.model_id],
+        calibration=reading.calibration.id if reading.calibration else None,
         device=device_name(device),
-        model={
-            "detector": weights.loaded.config["detector"],
-            "sha256": weights.model_id,
-            "crop_fingerprint": weights.crop.fingerprint(),
-            "thresholds": weights.thresholds.to_json(),
-        },
+        model=model_facts(weights, reading.calibration),
         crops_accepted=accepted,
         arithmetic=arithmetic,
         medium={"sha256": item.sha256, "bytes": item.bytes},

@@ -8,7 +8,9 @@ from statistics import median
 
 from ffpipe.manifests.records import Concern, Status
 from ffpipe.pipeline.page.evidence import Evidence
-from ffpipe.pipeline.page.video_texts import ACCEPTED, CONCERNS
+from ffpipe.pipeline.page.texts import CONCERNS
+from ffpipe.pipeline.page.video_texts import ACCEPTED
+from ffpipe.stages.domain import Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +76,17 @@ def _partly(evidence: Evidence) -> Iterator[str]:
 def _outside(evidence: Evidence) -> Iterator[str]:
     distance = evidence.row.domain_distance
     if distance is not None:
-        limit = getattr(evidence.model and evidence.model.reference, "limit", None)
+        reference = evidence.model.reference if evidence.model else None
+        limit = reference.limit if reference else None
         yield f"Distance from the training faces: {distance:.2f}" + (
             f", limit {limit:.2f}." if limit is not None else "."
         )
 
 
-def _floor(evidence: Evidence, measure: str, form: str) -> Iterator[str]:
+def _floor(evidence: Evidence, measure: Measure, form: str) -> Iterator[str]:
     """What training media rarely fall below, where the model knows it."""
-    floor = getattr(evidence.model and evidence.model.reference, "floor", None)
-    value = floor(measure) if floor else None
+    reference = evidence.model.reference if evidence.model else None
+    value = reference.floor(measure) if reference else None
     if value is not None:
         yield f"Training media rarely have less than {form.format(value)}."
 

@@ -123,9 +123,10 @@ def calibration_lines(model: ModelFacts | None, row: ReportRow) -> list[str]:
         )
     if row.posterior is not None:
         lines.append(f"With the prior that was given for this run, fake is {row.posterior:.0%} probable.")
-    scope = getattr(getattr(model, "calibration", None), "scope", None)
-    if scope is not None:
-        lines.append(f"This holds for files like those of the calibration: {scope.words()}.")
+    if model is not None and model.calibration is not None:
+        lines.append(
+            f"This holds for files like those of the calibration: {model.calibration.scope.words()}."
+        )
     else:
         lines.append("What the calibration was fitted to is not at hand; it holds for files like those only.")
     lines.append(f"The words for support are those of the {ENFSI_SOURCE}.")

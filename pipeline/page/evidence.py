@@ -20,7 +20,9 @@ from ffpipe.pipeline import plan, tables
 from ffpipe.pipeline.page.strata import Validated, validated
 from ffpipe.pipeline.weights import Weights
 from ffpipe.stages.aggregate import Thresholds
+from ffpipe.stages.calibration import Calibration
 from ffpipe.stages.crop import Image, decode_crop
+from ffpipe.stages.domain import Reference
 from ffpipe.stages.explain import HeatMap, explain_face
 from ffpipe.stages.infer import Vector
 
@@ -61,8 +63,8 @@ class ModelFacts:
     model_id: str
     thresholds: Thresholds
     datasets: tuple[str, ...] = ()
-    reference: Any = None
-    calibration: Any = None
+    reference: Reference | None = None
+    calibration: Calibration | None = None
     validated: Validated | None = None
 
     @classmethod
@@ -74,8 +76,8 @@ class ModelFacts:
             model_id=weights.model_id,
             thresholds=weights.thresholds,
             datasets=tuple((config.get("data") or {}).get("datasets") or ()),
-            reference=getattr(weights, "reference", None),
-            calibration=getattr(weights, "calibration", None),
+            reference=weights.reference,
+            calibration=weights.calibration,
             validated=validated(weights.loaded.directory, weights.model_id),
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Status, Verdict
+from ffpipe.pipeline import credentials_text
 from ffpipe.pipeline.output import VERDICT_WORDS, score_text, size_text
 from ffpipe.pipeline.page import texts
 
@@ -30,7 +31,8 @@ class PageRow:
 
     `kind` is the verdict's name, for the style. `folder` and `file` together are the path. `escaped` are the path's
     bytes where the path does not show them as they are. `score_key` and `duration_key` are what sorting compares.
-    `calibrated` has a line for each number that a calibration gave; `worst` is the worst window of a longer track.
+    `calibrated` has a line for each number that a calibration gave; `worst` is the worst window of a longer
+    track, `credentials` what a signer sealed into the file, apart from the verdict.
     """
 
     folder: str
@@ -49,6 +51,7 @@ class PageRow:
     reason: str
     worst: str
     concerns: tuple[str, ...]
+    credentials: str
     duration: str
     duration_key: str
     faces: int
@@ -84,6 +87,7 @@ def page_row(row: Mapping[str, Any], links: Mapping[str, str]) -> PageRow:
         reason=display_path(row["reason"] or ""),
         worst=_worst(row),
         concerns=tuple(_concern(name) for name in row.get("concerns") or ()),
+        credentials=credentials_text.note(row),
         duration=clock(row["duration"]),
         duration_key="" if not row["duration"] else f"{row['duration']:.6g}",
         faces=row["n_faces"],
@@ -109,7 +113,7 @@ def clock(seconds: float | None) -> str:
 
 
 def _concern(name: str) -> str:
-    known = {concern.value: words for concern, words in texts.CONCERNS.items()}
+    known = {concern.value: heading for concern, (heading, _) in texts.CONCERNS.items()}
     return known.get(name) or display_path(name)
 
 

@@ -7,27 +7,22 @@ SFCL-HCMF paper: between blocks downwards, between blocks across, and from one f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
 from ffpipe.pipeline.page.svg import Scale, box, drawing, hatch, line, path, tag, text
+from ffpipe.stages.domain import BAND_NAMES, Band, BandName, Reference, figure_of
 
 Values = npt.NDArray[np.float64]
 
-#: Statistics, differences, channels and frequencies of D, in its order.
-_SHAPE = (4, 3, 3, 64)
 #: The frequencies of each difference that mean something: there is no 64th step within a block.
 _LENGTHS = (64, 64, 63)
 PANELS = ("between blocks, downwards", "between blocks, across", "within a block, to the next frequency")
 #: The strokes that fill the band of each class.
 _PATTERNS = {"real": "M-1 1l2-2M0 6l6-6M5 7l2-2", "fake": "M1 1h1.5M4 4h1.5"}
-_PARTS = ("low", "median", "high")
-CLASSES = tuple(_PATTERNS)
 _AXIS = "frequency within the 8 x 8 block, coarse to fine; height: mean difference in grey levels"
 _WIDTH, _LEFT, _TOP, _PLOT, _GAP = 900, 44, 24, 220, 22
 _PANEL = (_WIDTH - _LEFT - 2 * _GAP - 8) / 3
@@ -35,38 +30,26 @@ _PANEL = (_WIDTH - _LEFT - 2 * _GAP - 8) / 3
 _FLOOR = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """What lies between `low` and `high` in a class of training faces, with the median: each (2304,)."""
-
-    low: Values
-    median: Values
-    high: Values
-
-
-def ranges(reference: Any) -> dict[str, Range]:
-    """The bands that a model's reference holds, by class; none without a reference."""
-    bands = getattr(reference, "bands", None) or {}
-    return {
-        name: Range(*(np.asarray(getattr(bands[name], part), np.float64) for part in _PARTS))
-        for name in CLASSES
-        if name in bands
-    }
+def bands_of(reference: Reference | None) -> dict[BandName, Band]:
+    """The bands that a model's reference holds, real first; none without a reference."""
+    return (
+        {name: reference.bands[name] for name in BAND_NAMES if name in reference.bands} if reference else {}
+    )
 
 
 def luma_means(vector: npt.ArrayLike) -> list[Values]:
     """Of D (2304,) the mean absolute differences of the luma, in grey levels: three arrays of 64, 64 and 63."""
-    means = np.asarray(vector, dtype=np.float64).reshape(_SHAPE)[0, :, 0]  # (3,64)
+    means = np.float64(figure_of(np.asarray(vector))).reshape(len(PANELS), -1)  # (3,64)
     return [means[panel, :length] for panel, length in enumerate(_LENGTHS)]
 
 
-def outside(face: npt.ArrayLike, band: Range) -> int:
+def outside(face: npt.ArrayLike, band: Band) -> int:
     """How many of the drawn values of a face lie outside a band."""
     parts = zip(luma_means(face), luma_means(band.low), luma_means(band.high), strict=True)
     return sum(int(((value < low) | (value > high)).sum()) for value, low, high in parts)
 
 
-def spectrum(face: npt.ArrayLike, bands: dict[str, Range]) -> Markup:
+def spectrum(face: npt.ArrayLike, bands: Mapping[BandName, Band]) -> Markup:
     """The figure of a face's D (2304,) over the bands of the classes."""
     vectors = [face, *(getattr(band, part) for band in bands.values() for part in ("low", "high"))]
     drawn = np.concatenate([panel for vector in vectors for panel in luma_means(vector)])
@@ -81,7 +64,7 @@ def spectrum(face: npt.ArrayLike, bands: dict[str, Range]) -> Markup:
     return drawing("spectrum", _WIDTH, height, "Statistics of the face by frequency", about, *parts)
 
 
-def rows(face: npt.ArrayLike, bands: dict[str, Range]) -> Iterator[tuple[str, int, list[float]]]:
+def rows(face: npt.ArrayLike, bands: Mapping[BandName, Band]) -> Iterator[tuple[str, int, list[float]]]:
     """What is drawn, for a table: panel, frequency, the face's value, and of each band low, median and high."""
     columns = [luma_means(face)]
     columns += [
@@ -99,7 +82,7 @@ def _levels(drawn: Values) -> Scale:
     return Scale(low, max(high, low + 1), _TOP + _PLOT, _TOP)
 
 
-def _panel(panel: int, face: npt.ArrayLike, bands: dict[str, Range], y: Scale) -> Markup:
+def _panel(panel: int, face: npt.ArrayLike, bands: Mapping[BandName, Band], y: Scale) -> Markup:
     left = _LEFT + panel * (_PANEL + _GAP)
     x = Scale(0, 63, left, left + _PANEL)
     parts = [box(left, _TOP, _PANEL, _PLOT, "plot"), text(left, _TOP - 8, PANELS[panel], "tick")]
@@ -121,7 +104,7 @@ def _points(values: Values, x: Scale, y: Scale) -> list[tuple[float, float]]:
     return [(x(k), y(math.log10(max(_FLOOR, float(value))))) for k, value in enumerate(values)]
 
 
-def _legend(bands: dict[str, Range]) -> Markup:
+def _legend(bands: Mapping[BandName, Band]) -> Markup:
     top, place = _TOP + _PLOT + 50, float(_LEFT)
     parts = [text(_LEFT, _TOP + _PLOT + 31, _AXIS, "tick")]  # fmt: skip
     items: Sequence[tuple[str, str]] = [

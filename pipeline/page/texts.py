@@ -18,10 +18,10 @@ MEANINGS: dict[Verdict, str] = {
 STATUSES: dict[Status, str] = {
     Status.OK: "Read as planned.",
     Status.PARTIAL: "Only a part could be decoded; what was decoded was judged.",
-    Status.NO_FACE: "No face was found, so that there was nothing to judge.",
-    Status.UNREADABLE: "Damaged, or not what its name says.",
+    Status.NO_FACE: "Read, and no face was found in the frames that were looked at.",
+    Status.UNREADABLE: "Damaged, or not what its name says. Ask for another copy.",
     Status.UNSUPPORTED: "Holds no video or image that can be read, or is encrypted.",
-    Status.TOO_LARGE: "Beyond the limits on pixels or bytes of this run.",
+    Status.TOO_LARGE: "Beyond the limits of this run, which can be raised.",
     Status.TIMEOUT: "Took longer than the limit of this run, and was given up.",
     Status.CRASHED: "Ended the process that read it, each time that it was tried.",
     Status.MISSING: "Was gone when it was to be read.",
@@ -29,16 +29,35 @@ STATUSES: dict[Status, str] = {
     Status.SKIPPED: "Passed over unopened; the reason is in its row.",
 }
 
-#: What makes a score weigh less, as it stands beside a verdict.
-CONCERNS: dict[Concern, str] = {
-    Concern.SMALL_FACE: "small face",
-    Concern.BLURRED: "blurred",
-    Concern.FEW_FRAMES: "few frames",
-    Concern.LOW_BITRATE: "low bit rate",
-    Concern.PARTLY_DECODED: "partly decoded",
-    Concern.OUT_OF_DOMAIN: "unlike the training data",
+#: Each check that makes a result weigh less: its name, and what it means for the reader.
+CONCERNS: dict[Concern, tuple[str, str]] = {
+    Concern.SMALL_FACE: (
+        "Small face",
+        "The face covers few pixels. Traces of manipulation are faint or gone at that size, so both a high and a low "
+        "score say less.",
+    ),
+    Concern.BLURRED: (
+        "Blurred face",
+        "The face is out of focus, in motion or smoothed. Blur removes the fine structure that the score rests on.",
+    ),
+    Concern.FEW_FRAMES: (
+        "Few frames",
+        "The face was seen in few of the frames that were looked at. One odd frame then weighs much in the mean.",
+    ),
+    Concern.LOW_BITRATE: (
+        "Low bit rate",
+        "The video is strongly compressed. Compression hides traces of manipulation and makes traces of its own.",
+    ),
+    Concern.PARTLY_DECODED: (
+        "Partly decoded",
+        "Part of the file could not be decoded. What is there was not looked at, and could show something else.",
+    ),
+    Concern.OUT_OF_DOMAIN: (
+        "Unlike the training data",
+        "The statistics of these faces lie far from those of the faces that the model learned from. Its error rates "
+        "were measured on faces like those, and may not hold here.",
+    ),
 }
-
 UNCALIBRATED = "uncalibrated"
 CALIBRATION = {
     True: "Beside a score stands what its calibration makes of it: a probability at even odds, and the base-10 "

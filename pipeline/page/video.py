@@ -170,7 +170,7 @@ def _statistics(evidence: Evidence) -> dict[str, Any] | None:
     views = shown or next(iter(evidence.faces.values()), None)
     if not views:
         return None
-    bands = spectrum.ranges(evidence.model.reference if evidence.model else None)
+    bands = spectrum.bands_of(evidence.model.reference if evidence.model else None)
     view = views[0]
     return {
         "name": subject(view.score.track_id, evidence),

@@ -2,38 +2,10 @@
 
 from __future__ import annotations
 
-from ffpipe.manifests.records import Concern, Status, Verdict
+from ffpipe.manifests.records import Status, Verdict
+from ffpipe.pipeline.page.texts import STATUSES
 
-#: Each check that makes a result weigh less: its name, and what it means for the reader.
-CONCERNS: dict[Concern, tuple[str, str]] = {
-    Concern.SMALL_FACE: (
-        "Small face",
-        "The face covers few pixels. Traces of manipulation are faint or gone at that size, so both a high and a low "
-        "score say less.",
-    ),
-    Concern.BLURRED: (
-        "Blurred face",
-        "The face is out of focus, in motion or smoothed. Blur removes the fine structure that the score rests on.",
-    ),
-    Concern.FEW_FRAMES: (
-        "Few frames",
-        "The face was seen in few of the frames that were looked at. One odd frame then weighs much in the mean.",
-    ),
-    Concern.LOW_BITRATE: (
-        "Low bit rate",
-        "The video is strongly compressed. Compression hides traces of manipulation and makes traces of its own.",
-    ),
-    Concern.PARTLY_DECODED: (
-        "Partly decoded",
-        "Part of the file could not be decoded. What is there was not looked at, and could show something else.",
-    ),
-    Concern.OUT_OF_DOMAIN: (
-        "Unlike the training data",
-        "The statistics of these faces lie far from those of the faces that the model learned from. Its error rates "
-        "were measured on faces like those, and may not hold here.",
-    ),
-}
-#: The same, where faces were accepted that are cut otherwise than those of training.
+#: A concern of its own: faces were accepted that are cut otherwise than those of training.
 ACCEPTED = (
     "Cut otherwise than in training",
     "The model was trained on pictures that were cut otherwise, and was applied all the same (--accept-crops). Its "
@@ -122,17 +94,5 @@ NO_CAVEATS = (
     "found nothing."
 )
 NO_BANDS = "This model has no bands of real and fake training faces to compare it with, so that the face stands alone."
-#: What a status means where nothing was scored, for people who did not run the program.
-STATUSES = {
-    Status.OK: "Faces were seen, but in too few frames to be scored.",
-    Status.PARTIAL: "Part of the file could not be decoded.",
-    Status.NO_FACE: "The file was read, and no face was found in the frames that were looked at.",
-    Status.UNREADABLE: "The file is damaged, or it is not what its name says. Ask for another copy.",
-    Status.UNSUPPORTED: "The file holds no video or image that can be read, or it is encrypted.",
-    Status.TOO_LARGE: "The file is above the limits of this run, which can be raised.",
-    Status.TIMEOUT: "Reading the file took longer than this run allows.",
-    Status.CRASHED: "Reading the file ended the process that read it.",
-    Status.MISSING: "The file was not there.",
-    Status.CHANGED: "The file changed while it was read, so that nothing is said of it.",
-    Status.SKIPPED: "The file was not opened.",
-}
+#: What a status means where nothing was scored.
+UNSCORED = {**STATUSES, Status.OK: "Faces were seen, but in too few frames to be scored."}

@@ -359,6 +359,32 @@ def test_a_folder_that_goes_away_is_waited_for(place: Place) -> None:
     assert set(place.report()) == {"a.png", "b.png"}
 
 
+def test_pages_follow_what_arrives_and_one_is_written_anew_where_its_rows_are_others(place: Place) -> None:
+    folder = place.folder / "pages"
+    seen: list[dict[str, int]] = []
+
+    def look() -> None:
+        seen.append({path.stem: path.stat().st_mtime_ns for path in folder.rglob("*.html")})
+
+    def copy() -> None:
+        look()
+        place.put("copy of b.png", 1)
+
+    place.put("a.png", 0)
+    place.interrupted(
+        look, lambda: place.put("b.png", 1), lambda: None, copy, lambda: None, look, report=folder, out=None
+    )
+    ids = {Path(row.path).name: row.media_id for row in place.told}
+    before, two, three = seen
+    assert before.keys() == {"index", ids["a.png"]}
+    assert two.keys() == three.keys() == {"index", ids["a.png"], ids["b.png"]}
+    assert {name for name in two if two[name] != three[name]} == {"index", ids["b.png"]}
+    assert three[ids["a.png"]] == before[ids["a.png"]]
+    page = (folder / "videos" / f"{ids['b.png']}.html").read_text()
+    assert "Copy of the same content" in page and "copy of b.png" in page
+    assert not {"index.html", f"{ids['a.png']}.html"} & set(place.names())
+
+
 @pytest.mark.slow
 def test_its_own_files_are_no_inputs(place: Place) -> None:
     place.out = place.folder / "r.csv"

@@ -53,7 +53,7 @@ def test_the_worst_window_is_told_where_the_reason_does_not_name_it() -> None:
 
 
 def test_every_concern_and_every_status_has_words() -> None:
-    assert shown(concerns=tuple(Concern)).concerns == tuple(texts.CONCERNS[concern] for concern in Concern)
+    assert shown(concerns=tuple(Concern)).concerns == tuple(texts.CONCERNS[concern][0] for concern in Concern)
     assert set(texts.STATUSES) == set(Status)
     assert set(texts.MEANINGS) == set(Verdict)
 

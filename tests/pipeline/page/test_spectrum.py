@@ -9,7 +9,7 @@ import pytest
 from inert_page import assert_wellformed
 from scored_media import sida
 
-from ffpipe.pipeline.page.spectrum import PANELS, luma_means, outside, ranges, rows, spectrum
+from ffpipe.pipeline.page.spectrum import PANELS, bands_of, luma_means, outside, rows, spectrum
 
 
 def reference(low: float, high: float):
@@ -27,13 +27,13 @@ def test_the_means_of_the_luma_are_drawn_without_the_step_that_there_is_not() ->
 
 
 def test_a_face_within_the_band_is_nowhere_outside_and_one_above_it_everywhere() -> None:
-    bands = ranges(reference(0.5, 2))
+    bands = bands_of(reference(0.5, 2))
     assert outside(sida(0), bands["real"]) == 0
     assert outside(sida(0) * 3, bands["real"]) == 191
 
 
 def test_the_figure_has_a_band_a_median_and_a_name_for_each_class() -> None:
-    figure = spectrum(sida(0), ranges(reference(0.5, 2)))
+    figure = spectrum(sida(0), bands_of(reference(0.5, 2)))
     assert_wellformed(figure)
     for name in ("real", "fake"):
         assert figure.count(f'class="range {name}"') == 3 + 1  # panels and legend
@@ -43,7 +43,7 @@ def test_the_figure_has_a_band_a_median_and_a_name_for_each_class() -> None:
 
 
 def test_without_a_reference_the_face_stands_alone() -> None:
-    assert ranges(None) == ranges(SimpleNamespace()) == {}
+    assert bands_of(None) == {}
     figure = spectrum(sida(0), {})
     assert "training faces" not in figure
     assert figure.count('class="face"') == 3 + 1
@@ -55,7 +55,7 @@ def test_constant_and_huge_statistics_are_drawn(value: float) -> None:
 
 
 def test_the_table_holds_what_is_drawn() -> None:
-    table = list(rows(sida(0), ranges(reference(0.5, 2))))
+    table = list(rows(sida(0), bands_of(reference(0.5, 2))))
     assert len(table) == 191
     assert table[0][:2] == (PANELS[0], 0)
     face, low, median, high = table[64][2][:4]

@@ -16,8 +16,8 @@ from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import Concern, Status, Verdict
 from ffpipe.pipeline.output import VERDICT_WORDS
 from ffpipe.pipeline.page.evidence import Evidence, ModelFacts
+from ffpipe.pipeline.page.texts import CONCERNS
 from ffpipe.pipeline.page.video import video_page
-from ffpipe.pipeline.page.video_texts import CONCERNS
 from ffpipe.pipeline.tables import escape_bytes
 from ffpipe.stages.aggregate import Thresholds
 
