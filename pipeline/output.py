@@ -78,10 +78,11 @@ def print_verdicts(
     console: Console | None = None,
     limit: int = SHOWN_ROWS,
     calibration: Mapping[str, Any] | None = None,
+    prior: float | None = None,
 ) -> None:
-    """Report rows as a table, or as plain lines where there is no terminal; then counts, and how scores are to be read.
+    """Report rows as a table, or as plain lines where there is no terminal; then how scores are to be read, and counts.
 
-    `calibration` are the facts of the one that the rows were made with.
+    `calibration` are the facts of the one that the rows were made with, `prior` what their posteriors start from.
     Of more than `limit` rows those with the gravest verdicts are printed, and the others are counted.
     """
     console = console or make_console()
@@ -93,20 +94,23 @@ def print_verdicts(
             console.print(Text(plain_line(row)))
     if len(shown) < len(rows):
         say(f"… and {len(rows) - len(shown)} more in the report", console)
-    say(summary_line(rows), console)
-    say(calibration_line(calibration), console)
+    say(calibration_line(calibration, prior), console)
     if line := uncovered_line(rows):
         say(line, console)
+    say(summary_line(rows), console)
 
 
-def calibration_line(facts: Mapping[str, Any] | None) -> str:
-    """How scores are to be read: the scope of a calibration, of which these are the facts, or that there is none."""
+def calibration_line(facts: Mapping[str, Any] | None, prior: float | None = None) -> str:
+    """How scores are to be read: the scope of a calibration, of which these are the facts, or that there is none.
+
+    `prior` is the probability of "fake" that posteriors start from, where there are any.
+    """
     if facts is None:
         return "uncalibrated: a score orders videos, and is no probability"
-    caps = facts["caps"]
+    caps, start = facts["caps"], "" if prior is None else f"; posteriors at the prior {prior:g}"
     return (
         f"calibrated ({facts['method']}, {facts['id']}): {inert(facts['scope']['words'])}; log10 LR kept within "
-        f"{caps['lowest']:.2f} and {caps['highest']:.2f}"
+        f"{caps['lowest']:.2f} and {caps['highest']:.2f}{start}"
     )
 
 
@@ -136,6 +140,8 @@ def plain_line(row: Mapping[str, Any]) -> str:
     parts = [verdict_words(row["verdict"]), inert(row["path"]), score_text(row["score"])]
     if row["log10_likelihood_ratio"] is not None:
         parts.append(f"log10 LR {ratio_text(row['log10_likelihood_ratio'])}")
+    if row["posterior"] is not None:
+        parts.append(f"posterior {score_text(row['posterior'])}")
     if row["status"] != Status.OK:
         parts.append(f"[{row['status']}]")
     noted = [f"[{note}]"] if (note := credentials_text.note(row)) else []
@@ -149,11 +155,14 @@ def score_text(score: float | None) -> str:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     calibrated = any(row["log10_likelihood_ratio"] is not None for row in rows)
+    posterior = any(row["posterior"] is not None for row in rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("verdict", no_wrap=True)
     table.add_column("score", justify="right")
     if calibrated:
         table.add_column("log10 LR", justify="right", no_wrap=True)
+    if posterior:
+        table.add_column("posterior", justify="right", no_wrap=True)
     table.add_column("input")
     table.add_column("reason")
     for row in rows:
@@ -163,6 +172,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
             Text(verdict_words(row["verdict"]), style),
             Text(score_text(row["score"])),
             *([Text(ratio_text(row["log10_likelihood_ratio"]))] if calibrated else []),
+            *([Text(score_text(row["posterior"]))] if posterior else []),
             Text(inert(row["path"]), overflow="fold"),
             Text(_reason(status + (row["reason"] or ""), credentials_text.note(row))),
         )

@@ -356,7 +356,7 @@ def reading_for(config: ScoreConfig, weights: Weights, kind: Kind, say: Say) -> 
 def _calibration_line(weights: Weights, calibration: Calibration | None, prior: float | None) -> str:
     """Whether scores can be read as likelihood ratios. Raises UsageError for a prior without a calibration."""
     if calibration is not None:
-        return output.calibration_line(calibration.facts())
+        return output.calibration_line(calibration.facts(), prior)
     other = (
         "; the calibration of these weights is of faces that were cut otherwise"
         if weights.calibration

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
@@ -61,10 +60,13 @@ class Gaussian:
         return np.concatenate(parts) if parts else np.empty(0)
 
     def _distance(self, rows: NDArray[np.floating]) -> Matrix:
+        # The training loop imports this module, and runs where there is no SciPy.
+        from scipy.linalg import solve_triangular
+
         weighted, lower = self._whitening
         standard = (rows.astype(np.float64) - self.mean) / self.scale  # (n,d)
         own = (standard**2 / self.noise).sum(axis=1)
-        common = scipy.linalg.solve_triangular(lower, weighted @ standard.T, lower=True)  # (k,n)
+        common = solve_triangular(lower, weighted @ standard.T, lower=True)  # (k,n)
         squared = own - (common**2).sum(axis=0)
         return np.asarray(np.sqrt(np.maximum(squared, 0) / len(self.mean)))
 
@@ -106,6 +108,8 @@ def _spectrum(
 
     Where there are fewer rows than columns the eigenvectors are those of the rows' products.
     """
+    from scipy.linalg import eigh
+
     fourth = float(sum(((part**2).sum(axis=1) ** 2).sum() for part in standard()))
     few = count <= width
     if few:
@@ -119,9 +123,7 @@ def _spectrum(
     kept = min(factors, len(products) - 1)
     places = (len(products) - kept, len(products) - 1)
     values, vectors = (
-        scipy.linalg.eigh(products, subset_by_index=places)
-        if kept
-        else (np.empty(0), np.empty((len(products), 0)))
+        eigh(products, subset_by_index=places) if kept else (np.empty(0), np.empty((len(products), 0)))
     )
     values = np.maximum(values, 0)
     # Of products Z Z'/n = U L U' the loadings of Z'Z/n are Z'U / sqrt(n).

@@ -12,10 +12,15 @@ from ffpipe.manifests.records import Label, Split
 
 #: Media of each part of the made-up dataset, half of them fake.
 MEDIA = {Split.TRAIN: 8, Split.VAL: 12, Split.TEST: 8}
+#: Media of another dataset, in no split, half of them fake.
+OTHERS = 64
 
 
 def set_stage(home: Path) -> Path:
-    """Fill a folder: `videos/`, `broken/`, `clips/{real,fake}/` and a workspace with `faces` and `meso4/quick-001`."""
+    """Fill a folder: `videos/`, `broken/`, `clips/{real,fake}/` and a workspace.
+
+    It has the datasets `faces` and `others`, and the run `meso4/quick-001`.
+    """
     make_face_clip(home / "videos" / "anchor.mp4", seconds=0.4, seed=1)
     make_noise_clip(home / "videos" / "scenery.mp4", frames=5)
     (home / "videos" / "notes.txt").write_text("what the agency wrote")
@@ -30,5 +35,7 @@ def set_stage(home: Path) -> Path:
     ]
     workspace = home / "ffpipe-workspace"
     write_dataset(workspace / "datasets" / "faces", clips)
+    others = [(f"other{number // 2}", Label(number % 2), None) for number in range(OTHERS)]
+    write_dataset(workspace / "datasets" / "others", others, frames=2, first=len(clips))
     make_tiny_weights(workspace / "models" / "meso4" / "quick-001")
     return home

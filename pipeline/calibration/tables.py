@@ -32,7 +32,8 @@ def figures_table(
         "rising map of these very media would; their difference is lost by calibration.",
         "ECE, in 15 bins of equal width, is of posteriors at the share of fakes among these media; raw scores p are "
         "read as LR = p / (1 - p).",
-        f"Misleading after calibration: {real:.1%} of the reals have LR > 1, {fake:.1%} of the fakes LR < 1.",
+        f"Misleading after calibration: {real:.1%} of the reals have an LR above 1, {fake:.1%} of the fakes one "
+        "below 1.",
     ]
     return TextTable(title, label, ["figure", "raw score", "calibrated"], shown, [*notes, *told])
 
@@ -53,7 +54,7 @@ def markdown(facts: Mapping[str, Any], measured: Measured) -> str:
     )  # fmt: skip
     methods = TextTable(
         "Methods", "methods", ["method", "cross-validated Cllr (bits)"], costs,
-        ["Of `auto` the least is taken, which makes its figure a little too good."],
+        ["The method auto takes the least of these, which makes its figure a little too good."],
     )  # fmt: skip
     lines = [
         f"calibration {calibration.id} of {facts['run']}, model id {facts['model_id']}",

@@ -54,7 +54,7 @@ def explain(
         typer.echo(json.dumps(result.to_json(), default=str))
     else:
         calibration = result.provenance["model"]["calibration"]
-        print_verdicts([result.to_json()], CONSOLE, calibration=calibration)
+        print_verdicts([result.to_json()], CONSOLE, calibration=calibration, prior=settings.prior)
         for file in result.outputs:
             say(f"    {file.name}")
     if result.out is not None:

@@ -52,7 +52,7 @@ def score(
         typer.echo(to_json(result.report))
     else:
         told = result.provenance["model"]["calibration"]
-        print_verdicts(result.report.to_pylist(), CONSOLE, SHOWN_VERDICTS, told)
+        print_verdicts(result.report.to_pylist(), CONSOLE, SHOWN_VERDICTS, told, settings.prior)
     return result.exit_code
 
 

@@ -21,6 +21,13 @@ def thresholds_of(provenance: Mapping[str, Any]) -> Thresholds | None:
         return None
 
 
+def prior_of(provenance: Mapping[str, Any]) -> float | None:
+    """The probability of "fake" that the run's posteriors start from; None where none was given, or none is told."""
+    configuration = provenance.get("configuration")
+    prior = configuration.get("prior") if isinstance(configuration, Mapping) else None
+    return prior if isinstance(prior, float) else None
+
+
 def explained(thresholds: Thresholds | None) -> list[str]:
     """The threshold explained, a sentence or two in each entry."""
     if thresholds is None:

@@ -110,7 +110,7 @@ def _rates(media: list[Judged], bar: float) -> str:
     )
 
 
-def calibration_lines(model: ModelFacts | None, row: ReportRow) -> list[str]:
+def calibration_lines(model: ModelFacts | None, row: ReportRow, prior: float | None) -> list[str]:
     """What the calibrated score says, or that it is uncalibrated."""
     ratio = row.log10_likelihood_ratio
     if ratio is None:
@@ -122,7 +122,11 @@ def calibration_lines(model: ModelFacts | None, row: ReportRow) -> list[str]:
             "What was known beforehand is for the reader to say, not for this tool."
         )
     if row.posterior is not None:
-        lines.append(f"With the prior that was given for this run, fake is {row.posterior:.0%} probable.")
+        told = "the prior that was given for this run" if prior is None else f"a prior of {prior:g}"
+        lines.append(
+            f"With {told}, the probability of fake before anyone looked at the file, fake is {row.posterior:.1%} "
+            "probable."
+        )
     if model is not None and model.calibration is not None:
         lines.append(
             f"This holds for files like those of the calibration: {model.calibration.scope.words()}."

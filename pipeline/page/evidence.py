@@ -17,6 +17,7 @@ from ffpipe.manifests.records import ReportRow, ScoreRecord, TrackRecord
 from ffpipe.manifests.schemas import from_table
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline import plan, tables
+from ffpipe.pipeline.page.bars import prior_of
 from ffpipe.pipeline.page.strata import Validated, validated
 from ffpipe.pipeline.weights import Weights
 from ffpipe.stages.aggregate import Thresholds
@@ -105,6 +106,11 @@ class Evidence:
     def whole(self) -> bool:
         """Whether the medium was scored as whole frames, without looking for faces."""
         return bool((self.provenance.get("configuration") or {}).get("whole"))
+
+    @property
+    def prior(self) -> float | None:
+        """The probability of "fake" that posteriors start from, where one was given."""
+        return prior_of(self.provenance)
 
     @property
     def face_side(self) -> float | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ffpipe.manifests.inputs import display_path
-from ffpipe.manifests.records import ReportRow, ScoreRecord
+from ffpipe.manifests.records import ReportRow, ScoreRecord, Status
 from ffpipe.pipeline.output import size_text
 from ffpipe.pipeline.page.evidence import Evidence
 
@@ -33,7 +33,8 @@ def file_facts(row: ReportRow) -> Iterator[tuple[str, str]]:
         ("Duration", row.duration and f"{row.duration:.2f} s"),
     ):
         yield heading, display_path(value) if value else "not on record"
-    expected = f" of {row.frames_expected} that were asked for" if row.frames_expected else ""
+    partial = row.status is Status.PARTIAL and row.frames_expected
+    expected = f" of {row.frames_expected} that were asked for" if partial else ""
     yield "Frames looked at", f"{row.n_frames}{expected}"
     yield "Status", row.status.value.replace("_", " ")
 

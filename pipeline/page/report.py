@@ -54,6 +54,7 @@ def report_page(
             thresholds.bars(1) if thresholds else Bars(None, None, False),
         ),
         explained=bars.explained(thresholds),
+        prior=bars.prior_of(provenance),
         calibrated=any(row["probability"] is not None for row in rows),
         crops_accepted=any(row["crops_accepted"] for row in rows),
         first=FIRST_ROWS,

@@ -153,8 +153,9 @@ def _facts(row: Mapping[str, Any]) -> tuple[str, ...]:
     size = f"{row['width']} × {row['height']}" if row.get("width") and row.get("height") else ""
     rate = f"{row['fps']:.4g} frames/s" if row.get("fps") else ""
     held = [size_text(row["bytes"]) if row["bytes"] is not None else "", row.get("codec") or "", size, rate]
-    expected = row.get("frames_expected")
-    frames = f"{row['n_frames']}{f' of {expected}' if expected else ''} sampled frames decoded"
+    partial = row["status"] == Status.PARTIAL and row.get("frames_expected")
+    expected = f" of {row['frames_expected']} that were asked for" if partial else ""
+    frames = f"{row['n_frames']} frame{'s' * (row['n_frames'] != 1)} looked at{expected}"
     looked = [
         frames,
         f"{row['n_faces']} faces",

@@ -65,6 +65,10 @@ CALIBRATION = {
     "as among real ones, −1 the reverse.",
     False: "The scores are uncalibrated: they put files in order, and a score of 0.9 is not a probability of 90%.",
 }
+POSTERIOR = (
+    "A posterior is the probability that a file is manipulated where, before anyone looked, that of every file was {}. "
+    "Whoever ran the program chose this prior; with another one the posteriors are others."
+)
 SCORE = (
     "A score lies between 0 and 1 and is that of the most suspicious face in a file, over all its frames that were "
     "looked at. The higher, the more it resembles the manipulated faces that the model was trained on."

@@ -55,7 +55,7 @@ def video_page(evidence: Evidence, *, back: str | None = None) -> str:
         left_out=len(evidence.tracks) - len(evidence.faces),
         statistics=_statistics(evidence),
         validation=validation_lines(evidence),
-        calibration=calibration_lines(evidence.model, row),
+        calibration=calibration_lines(evidence.model, row, evidence.prior),
         credentials=credentials_block(row.content_credentials),
         file_facts=list(file_facts(row)),
         run_facts=list(run_facts(evidence)),
@@ -74,6 +74,9 @@ def _glance(evidence: Evidence) -> Iterator[tuple[str, str]]:
         yield "Held to", _bars_text(Bars(row.threshold, row.inconclusive_from))
     if row.log10_likelihood_ratio is not None:
         yield "Log10 likelihood ratio", f"{row.log10_likelihood_ratio:+.2f}"
+    if row.posterior is not None:
+        known = "" if evidence.prior is None else f", with a prior of {evidence.prior:g}"
+        yield "Posterior", f"{row.posterior:.3f}{known}"
     if row.worst_window_score is not None and not evidence.still:
         begin, end = row.worst_window_start_seconds, row.worst_window_end_seconds
         yield (

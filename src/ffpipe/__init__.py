@@ -168,8 +168,9 @@ def score(
 
 
 def report(table: StrPath, out: StrPath | None = None, *, workspace: StrPath | None = None) -> list[Path]:
-    """Show a report that `score` wrote as pages, the run's first; by default in the folder `<report>-pages` beside it.
+    """Show a report that `score` wrote as pages, as `ffpipe report` does; returns them, the run's first.
 
+    `out` is their folder, by default `<report>-pages` beside the report.
     Raises ffpipe.manifests.errors.UsageError and StorageError.
     """
     from ffpipe.pipeline.reporting import report as job
@@ -227,6 +228,8 @@ def evaluate(run: StrPath, data: str, *, workspace: StrPath | None = None, **set
 def calibrate(run: StrPath, *, workspace: StrPath | None = None, **settings: Any) -> CalibrateResult:
     """Calibrate a run on media that it has not seen; `settings` are those of `ffpipe calibrate`.
 
+    The result has the `calibration`, which `score` uses from then on, and the folder with its tables and plots
+    (`directory`).
     Raises ffpipe.manifests.errors.UsageError and StorageError.
     """
     from ffpipe.pipeline.calibration.job import calibrate as job

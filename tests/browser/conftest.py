@@ -1,4 +1,4 @@
-"""Fixtures of the tests in a real browser: Chromium once a session, and pages that must ask for nothing."""
+"""Fixtures of the tests in a real browser: Chromium once a file, and pages that must ask for nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from browsing import ARGUMENTS, AXE, Opened, chromium
 
 
-@pytest.fixture(scope="session")
+# Not once a session: Playwright keeps an event loop running in this thread, in which no other test could run its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, started once; skips where there is none."""
+    """Chromium, started once a file; skips where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = chromium()
     if path is None:

@@ -18,10 +18,14 @@ COMMANDS = {
     "degrade": "media --out copies --crf 23",
     "train": "--model meso4",
     "score": "media --weights model",
+    "report": "r.csv",
+    "watch": "media --weights model --once",
+    "serve": "",
     "explain": "media/clip.mp4 --weights model",
     "preview": "--model meso4 --out p.png",
     "export": "model",
     "evaluate": "model --data d",
+    "calibrate": "model",
     "compare": "model model --data d",
     "robustness": "model --data d",
     "reproduce": "sfcl-hcmf",
@@ -37,8 +41,8 @@ COMMANDS = {
     "log": "",
     "import-weights": "model --model meso4",
 }
-CONFIGURED = ("extract", "degrade", "train", "score", "explain", "preview", "export", "evaluate", "compare",
-              "robustness", "reproduce", "splits make", "splits check", "verify")  # fmt: skip
+CONFIGURED = ("extract", "degrade", "train", "score", "watch", "serve", "calibrate", "explain", "preview", "export",
+              "evaluate", "compare", "robustness", "reproduce", "splits make", "splits check", "verify")  # fmt: skip
 
 #: Command line, and words of the answer: what was given, and what is allowed.
 BAD = [
@@ -85,6 +89,23 @@ BAD = [
     ("extract nowhere", "nowhere: no such file or folder"),
     ("verify nowhere.csv", "nowhere.csv: no such report; give a file that `ffpipe score --out` wrote"),
     ("verify file", "file cannot be verified: "),
+    ("report nowhere.csv", "nowhere.csv: no such report; give a file that `ffpipe score --out` wrote"),
+    ("report file", "file: is no report that ffpipe wrote: "),
+    ("report s.csv", "s.csv: is no report that ffpipe wrote: "),
+    ("score media --weights model --report file", "--report file: is no folder"),
+    ("score media --weights model --report media", "--report media: holds fake, which is no page of ffpipe's"),
+    ("score media --weights model --report nowhere/pages", "/nowhere does not exist"),
+    ("watch nowhere --weights model", "nowhere: no such folder; give one to watch"),
+    ("watch file --weights model", "file: no such folder; give one to watch"),
+    ("explain media --weights model", "media: is a folder; explain takes one video or image"),
+    ("explain media/real/a.mp4 --weights model --out file", "--out file: is no folder"),
+    ("explain media/real/a.mp4 --seconds 9-3", "END after BEGIN"),
+    ("calibrate nope", "nope"),
+    ("calibrate model --method nope", "--method 'nope': Input should be "),
+    ("score media --weights model --prior 1.5", "--prior '1.5': Input should be less than"),
+    ("serve --host 0.0.0.0", "--host '0.0.0.0'"),
+    ("serve --port 70000", "--port '70000': Input should be less than or equal to 65535"),
+    ("watch media --poll 0", "--poll '0': Input should be greater than 0"),
     ("extract empty", "empty"),
     ("score empty --weights model", "no input found in what was given; give videos, images, folders or globs"),
     ("score nothing*.mp4 --weights model", "no file matches nothing*.mp4, and no file has this name"),
@@ -113,6 +134,8 @@ BAD_LATER = [
     ("splits make media --protocol nope --out o.csv", "'nope'"),
     ("extract media --name a/b", "name 'a/b': allowed are up to 100 letters"),
     ("score media --weights empty", "empty"),
+    ("score media --weights model --prior 0.01", "--prior 0.01: a posterior needs calibrated weights"),
+    ("calibrate model", "give --data DATASET to calibrate on another labelled dataset"),
 ]
 
 #: Settings that no command takes: option, words.

@@ -30,6 +30,8 @@ ALLOWED = {
 #: Where pickles pass between processes that ffpipe itself started, over channels that only these can write to.
 BETWEEN_OUR_OWN = {
     "pipeline/engine.py": "the local engine's workers, over the socket pairs of multiprocessing's pipes",
+    "pipeline/serving/queue.py": "the process that scores for the local page, over such a pipe",
+    "pipeline/serving/runner.py": "that process",
     "pipeline/ray_engine.py": "Ray's tasks, of a cluster that the user named or that is this machine's own",
     "pipeline/ray_cluster.py": "starts, joins and watches that cluster",
     "pipeline/ray_access.py": "that cluster's token",

@@ -28,7 +28,7 @@ def test_a_column_that_a_report_is_too_old_for_is_not_compared() -> None:
     box = [1.0, 2.0, 3.0, 4.0]
     now = scores({"score": 0.5, "box": box}, {"score": 0.5, "box": box})
     older = scores({"score": 0.5}, {"score": 0.5})
-    assert added_later("scores", older) == {"box", "crop_box"}
+    assert added_later("scores", older) == {"box", "crop_box", "crop_side", "sharpness"}
     assert differing(older, now) == []
 
 
