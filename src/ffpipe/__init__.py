@@ -107,7 +107,7 @@ def train(model: str = "sfcl-hcmf", *, workspace: StrPath | None = None, **setti
 
     >>> result = ffpipe.train("sida-linear", data=("faces",), recipe="quick", epochs=1)
     >>> result.directory.name, sorted(file.name for file in result.directory.glob("*.safetensors"))
-    ('quick-001', ['model.safetensors'])
+    ('quick-001', ['model.safetensors', 'reference.safetensors'])
     """
     from ffpipe.pipeline.config import TrainConfig
     from ffpipe.pipeline.train import train as job
