@@ -22,7 +22,7 @@ from ffpipe.pipeline.model_card import CardFacts, write_card
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.provenance_text import as_markdown
 from ffpipe.pipeline.recipe_choice import Choice
-from ffpipe.pipeline.reference import make_reference
+from ffpipe.pipeline.reference import make_reference, worst_rows
 from ffpipe.pipeline.stored_media import labelled_media
 from ffpipe.pipeline.training_data import TrainingMedia
 from ffpipe.pipeline.training_job import Selection, TrainingJob, arithmetic_record, prepare, validation_logits
@@ -80,7 +80,11 @@ def finish(run: Run, say: Say) -> TrainResult:
     metrics = {
         "best": best,
         "history": history,
-        "validation": {"video": thresholds.to_json(), "frame": frame},
+        "validation": {
+            "video": thresholds.to_json(),
+            "frame": frame,
+            "media": _judged(run.source.table, run.chosen.validation, videos),
+        },
         "counts": counts,
     }
     arithmetic = arithmetic_record(job)
@@ -114,6 +118,17 @@ def _reference(run: Run, model: Detector, videos: list[VideoResult]) -> Referenc
     media = [m for root in run.job.datasets for m in labelled_media(ShardGroup(root, "media", ["faces"]))]
     chosen, model_id = run.chosen, checkpoint.weights_id(model)
     return make_reference(run.source, chosen.train, chosen.validation, videos, media, model_id)
+
+
+def _judged(table: FaceTable, rows: Rows, videos: list[VideoResult]) -> dict[str, list[Any]]:
+    """Class, score, and median side in pixels of the crops that it rests on, of each validation medium with a score."""
+    sides = {name: float(np.median(table.side[own])) for name, own in worst_rows(table, rows, videos).items()}
+    scored = [video for video in videos if video.media_id in sides]
+    return {
+        "label": [video.label for video in scored],
+        "score": [video.score for video in scored],
+        "face_side": [sides[video.media_id] for video in scored],
+    }
 
 
 def _best_model(job: TrainingJob) -> tuple[Detector, list[dict[str, Any]], dict[str, Any]]:

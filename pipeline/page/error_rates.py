@@ -89,7 +89,7 @@ def _strata(evidence: Evidence) -> Iterator[str]:
     if validated is None:
         yield (
             "These are rates of all of validation. For faces of this size or this quality alone they may be better or "
-            "worse: the model's folder has no evaluation of its validation split (ffpipe evaluate --split val) to tell."
+            "worse: the model's folder does not tell, as long as it has no evaluation of its validation split."
         )
         return
     if bar is None:

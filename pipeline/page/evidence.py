@@ -79,7 +79,7 @@ class ModelFacts:
             datasets=tuple((config.get("data") or {}).get("datasets") or ()),
             reference=weights.reference,
             calibration=weights.calibration,
-            validated=validated(weights.loaded.directory, weights.model_id),
+            validated=validated(weights.loaded.directory, weights.model_id, weights.loaded.metrics),
         )
 
 

@@ -1,10 +1,11 @@
-"""Error rates among validation media like the one on the page, by face size, from an evaluation of the validation."""
+"""Error rates among validation media like the one on the page, by face size, from training or an evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """What an evaluation of a validation split found of every medium that has a score; `name` is its folder's."""
+    """What was found of every validation medium that has a score; `name` says which media they are."""
 
     name: str
     media: tuple[Judged, ...]
@@ -61,8 +62,10 @@ def _bin(side: float | None) -> int | None:
     return None if side is None else int(np.searchsorted(SIZES, np.floor(side), side="right")) - 1
 
 
-def validated(run: Path, model_id: str) -> Validated | None:
-    """The newest evaluation of a validation split by these weights in their folder; None where there is none.
+def validated(run: Path, model_id: str, metrics: Mapping[str, Any]) -> Validated | None:
+    """The newest evaluation of a validation split by these weights in their folder, else what training measured.
+
+    `metrics` are those of the weights. None where they have neither.
 
     What is damaged or unfinished is passed over: the page then says that it has no figures of this kind.
     """
@@ -70,11 +73,11 @@ def validated(run: Path, model_id: str) -> Validated | None:
         _finished(run, model_id), key=lambda done: str(done.facts["provenance"]["started"]), default=None
     )
     if found is None:
-        return None
+        return _of_training(metrics)
     try:
         table = read_table(found.directory / MEDIA, ["media_id", "label", "score", "face_side"])
     except (IntegrityError, StorageError):
-        return None
+        return _of_training(metrics)
     # A medium of two methods is a row in each.
     rows = {
         row["media_id"]: row
@@ -83,6 +86,17 @@ def validated(run: Path, model_id: str) -> Validated | None:
     }
     media = [Judged(row["label"] == Label.FAKE, row["score"], row["face_side"]) for row in rows.values()]
     return Validated(found.directory.name, tuple(media))
+
+
+def _of_training(metrics: Mapping[str, Any]) -> Validated | None:
+    """The media that chose the checkpoint and the bars; None of weights that were imported, or that tell no media."""
+    try:
+        told = metrics["validation"]["media"]
+        rows = zip(told["label"], told["score"], told["face_side"], strict=True)
+        media = tuple(Judged(label == Label.FAKE, float(score), float(side)) for label, score, side in rows)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Validated("those that chose the bars", media) if media else None
 
 
 def _finished(run: Path, model_id: str) -> Iterator[Finished]:

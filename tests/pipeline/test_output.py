@@ -65,8 +65,8 @@ def test_summary_counts_verdicts_and_failures():
     ]
     text = printed(rows, terminal=False)
     assert text.splitlines()[-2:] == [
-        "3 inputs: 1 likely manipulated, 2 not assessable (1 failed)",
         "uncalibrated: a score orders videos, and is no probability",
+        "3 inputs: 1 likely manipulated, 2 not assessable (1 failed)",
     ]
     assert "[missing]  no such file" in text
 
@@ -77,7 +77,7 @@ def test_of_many_rows_the_gravest_are_printed_and_the_rest_counted():
     lines = printed(rows, terminal=False, limit=2).splitlines()
     assert "loud.mp4" in lines[0]
     assert lines[2] == "… and 8 more in the report"
-    assert lines[3].startswith("10 inputs: ")
+    assert lines[-1].startswith("10 inputs: ")
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -92,11 +92,19 @@ def test_likelihood_ratios_are_shown_with_the_scope_of_their_calibration(termina
     assert "+1.20" in text and "-0.50" in text and text.count("log10 LR") >= 2
     told = text.splitlines()
     assert (
-        told[-2].startswith("calibrated (temperature, ")
-        and "30 real and 25 fake videos of 30 groups" in told[-2]
+        told[-3].startswith("calibrated (temperature, ")
+        and "30 real and 25 fake videos of 30 groups" in told[-3]
     )
-    assert told[-1].startswith("1 of 3 scored inputs has no likelihood ratio")
+    assert told[-2].startswith("1 of 3 scored inputs has no likelihood ratio")
     assert "log10 LR" not in printed([report_row()], terminal)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_posterior_stands_with_the_prior_that_it_starts_from(terminal):
+    rows = [report_row(score=0.9, log10_likelihood_ratio=1.0, probability=0.909, posterior=0.0917)]
+    text = ESCAPES.sub("", printed(rows, terminal, calibration=made_calibration().facts(), prior=0.01))
+    assert "posterior" in text.splitlines()[0] and "0.092" in text
+    assert "posteriors at the prior 0.01" in text
 
 
 def test_no_color_leaves_no_colour(monkeypatch):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import training_faces
-from training_faces import write_dataset
+from training_faces import SIDE, write_dataset
 
 from ffpipe.manifests.errors import ConfigMismatch, LockedError, UsageError
 from ffpipe.manifests.records import Label, Split
@@ -113,6 +113,12 @@ def test_metrics_count_what_was_used_and_hold_intervals_over_groups(workspace):
     assert metrics["best"] == max(
         metrics["history"], key=lambda entry: (entry["val_auc"], -entry["val_loss"])
     )
+    media = metrics["validation"]["media"]
+    assert len(media["label"]) == video["n_real"] + video["n_fake"] == 24
+    pairs = zip(media["label"], media["score"], strict=True)
+    reals = sorted((score for label, score in pairs if not label), reverse=True)
+    assert reals[: len(video["real_tail"])] == pytest.approx(video["real_tail"])
+    assert set(media["face_side"]) == {SIDE}
 
 
 def test_the_test_split_has_no_influence(tmp_path, workspace):

@@ -83,8 +83,9 @@ def test_a_calibrated_score_has_ratio_probability_posterior_and_scope() -> None:
     scope = SimpleNamespace(words=lambda: "videos of made, 40 real, 50 fake")
     model = ModelFacts("meso4", "m", KNOWN, calibration=SimpleNamespace(scope=scope))
     row = report_row(log10_likelihood_ratio=1.5, probability=0.969, posterior=0.25)
-    told = " ".join(calibration_lines(model, row))
-    for words in ("+1.50", "97% probable", "25% probable", "videos of made", "ENFSI"):
+    told = " ".join(calibration_lines(model, row, 0.01))
+    assert "With a prior of 0.01" in told and "25.0% probable" in told
+    for words in ("+1.50", "97% probable", "videos of made", "ENFSI"):
         assert words in told
-    assert "prior" not in " ".join(calibration_lines(model, replace(row, posterior=None)))
-    assert calibration_lines(model, report_row())[0].startswith("Uncalibrated")
+    assert "prior" not in " ".join(calibration_lines(model, replace(row, posterior=None), None))
+    assert calibration_lines(model, report_row(), None)[0].startswith("Uncalibrated")
