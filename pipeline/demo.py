@@ -263,6 +263,7 @@ def run(folder: Path, seed: int, console: Console) -> int:
 
     Raises UsageError where the folder is a file, and what the jobs raise.
     """
+    from ffpipe.pipeline import reporting
     from ffpipe.pipeline.extract import extract
     from ffpipe.pipeline.score import score
     from ffpipe.pipeline.train import train
@@ -288,12 +289,15 @@ def run(folder: Path, seed: int, console: Console) -> int:
     say("3/4 ffpipe train --model sfcl-hcmf --recipe quick")
     with output.Progress("train", "steps", console=console) as advance:
         trained = train(TrainConfig.build(_TRAINING), workspace, say, advance)
-    say("4/4 ffpipe score videos/ --out report.parquet")
-    out = folder / "report.parquet"
+    say("4/4 ffpipe score videos/ --out report.parquet --report pages")
+    out, pages = folder / "report.parquet", folder / "pages"
+    reporting.check_folder(pages)
     with output.Progress("score", console=console) as advance:
         scored = score([str(folder / "videos")], ScoreConfig(), workspace, out=out, say=say, advance=advance)
+    index, *_ = reporting.report_scoring(scored, pages, workspace, say)
     output.print_verdicts(scored.report.to_pylist(), console)
-    for what, place in (("report", out), ("model", trained.directory), ("clips", folder)):
+    places = {"pages": index, "report": out, "model": trained.directory, "clips": folder}
+    for what, place in places.items():
         say(f"{what}: {place}")
     say(f"took {time.monotonic() - began:.0f} s")
     say(HONESTY)

@@ -86,6 +86,19 @@ def explain_face(
     return onto_crop
 
 
+def telling_layer(
+    loaded: Loaded, crop: Image, sida: Vector, target: Target = "fake", fit: Fit = "resize"
+) -> str:
+    """The first layer of `spec.gradcam_layers` whose map of a face is not zero everywhere, else the first of them.
+
+    A detector with several inputs may rest its score on one of them alone; the maps of the others are empty then.
+    Raises what `explain_face` raises.
+    """
+    offered = loaded.model.spec.gradcam_layers
+    maps = ((layer, explain_face(loaded, crop, sida, layer, target, fit)) for layer in offered)
+    return next((layer for layer, heat in maps if heat.any()), next(iter(offered), ""))
+
+
 def overlay(crop: Image, heat: HeatMap) -> Image:
     """The crop, RGB uint8 (H,W,3), under its heat map (H,W) in [0,1]: dark where the map is 0, bright where it is 1.
 

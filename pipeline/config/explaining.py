@@ -38,7 +38,8 @@ class ExplainConfig(ScoreConfig):
 
     layer: str | None = Field(
         default=None,
-        description="Module of the detector whose map is shown; default: the first that it offers.",
+        description="Module of the detector whose map is shown; default: the first that it offers whose map of "
+        "the highest-scoring face is not empty.",
     )
     target: Literal["fake", "real"] = Field(
         default="fake", description="Class whose evidence the heat maps show."

@@ -31,6 +31,9 @@ from ffpipe.pipeline.weights import Weights, choose_run
 from ffpipe.pipeline.workspace import Workspace, name_for
 from ffpipe.stages.calibration import Reading
 
+#: What a provenance, which is older than the scores, says of a layer that nobody asked for.
+AUTO = "the first whose map of the highest-scoring face is not empty"
+
 
 def explain(
     path: AnyPath,
@@ -147,7 +150,7 @@ def _origin(
         crops_accepted=accepted,
         arithmetic=arithmetic,
         medium={"sha256": item.sha256, "bytes": item.bytes},
-        heat_maps={"layer": maps.layer, "target": maps.target} if maps.offered else None,
+        heat_maps={"layer": config.layer or AUTO, "target": maps.target} if maps.offered else None,
     )
 
 

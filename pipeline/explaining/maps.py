@@ -14,7 +14,7 @@ from ffpipe.manifests.records import SIDA_LENGTH, FaceRecord
 from ffpipe.models.detector import Detector
 from ffpipe.pipeline.output import Advance
 from ffpipe.stages.crop import decode_crop
-from ffpipe.stages.explain import HeatMap, Target, explain_face, gradcam, to_levels
+from ffpipe.stages.explain import HeatMap, Target, explain_face, gradcam, telling_layer, to_levels
 from ffpipe.stages.infer import Loaded
 from ffpipe.stages.window import Fit
 
@@ -30,6 +30,7 @@ class HeatMaps:
         self._loaded, self.target, self._fit = loaded, target, fit
         offered = loaded.model.spec.gradcam_layers
         self.layer = layer or next(iter(offered), None)
+        self._asked = layer is not None
         self._stored: dict[str, bytes] = {}
         self._empty: set[str] = set()
         if self.layer is not None:
@@ -44,6 +45,12 @@ class HeatMaps:
     def offered(self) -> bool:
         """Whether there are maps at all."""
         return self.layer is not None
+
+    def settle(self, face: FaceRecord) -> None:
+        """Where no layer was asked for, take the one that tells something of this face. Raises FloatingPointError."""
+        if self.layer is not None and not self._asked:
+            crop = decode_crop(face.crop)
+            self.layer = telling_layer(self._loaded, crop, face.sida, self.target, self._fit)
 
     def compute(self, faces: Sequence[FaceRecord], advance: Advance | None) -> None:
         """Find the maps of these faces, where there are maps at all. Raises FloatingPointError."""

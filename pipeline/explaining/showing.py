@@ -109,6 +109,8 @@ class Showing:
 
     def _compute(self, faces: Sequence[Scored]) -> None:
         try:
+            if faces:
+                self.maps.settle(max(faces, key=lambda scored: scored.record.score).face)
             with self.meter("heat maps") as advance:
                 self.maps.compute([scored.face for scored in faces], advance)
         except FloatingPointError as error:

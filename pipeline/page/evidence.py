@@ -24,7 +24,7 @@ from ffpipe.stages.aggregate import Thresholds
 from ffpipe.stages.calibration import Calibration
 from ffpipe.stages.crop import Image, decode_crop
 from ffpipe.stages.domain import Reference
-from ffpipe.stages.explain import HeatMap, explain_face
+from ffpipe.stages.explain import HeatMap, explain_face, telling_layer
 from ffpipe.stages.infer import Vector
 
 #: Tracks whose faces are shown, those of the highest scores; of each the faces of highest and of lowest score.
@@ -88,7 +88,8 @@ class Evidence:
     """Everything that the page of one medium shows.
 
     copies: rows of the same content under other paths. faces: the kept faces that are shown, by track, the highest
-    scores first. no_faces and no_maps say why faces or heat maps are missing. model: None where the weights are not
+    scores first. no_faces and no_maps say why faces or heat maps are missing, map_layer of which module of the network
+    the maps are. model: None where the weights are not
     at hand.
     """
 
@@ -99,6 +100,7 @@ class Evidence:
     faces: Mapping[int, tuple[FaceView, ...]] = field(default_factory=dict)
     no_faces: str | None = None
     no_maps: str | None = None
+    map_layer: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     model: ModelFacts | None = None
 
@@ -151,8 +153,8 @@ class EvidenceSource:
         weights = self._weights if self._weights and self._weights.model_id == row.model_id else None
         wanted = chosen_faces(tracks, scores)
         faces, no_faces = self._kept(media_id, wanted) if wanted else ({}, None)
-        maps, no_maps = _heat_maps(weights, faces) if faces else ({}, None)
-        views = _views(wanted, faces, maps)
+        maps = _heat_maps(weights, faces, wanted) if faces else _Maps()
+        views = _views(wanted, faces, maps.of)
         return Evidence(
             row=row,
             copies=tuple(copies),
@@ -160,7 +162,8 @@ class EvidenceSource:
             scores=tuple(scores),
             faces=views,
             no_faces=no_faces,
-            no_maps=no_maps,
+            no_maps=maps.lacking,
+            map_layer=maps.layer,
             provenance=tables.provenance_of(self._tables["report"]),
             model=self._model if weights else None,
         )
@@ -243,22 +246,37 @@ def _chunks(shards: ShardGroup | None) -> tuple[dict[str, str], str | None]:
     return own, None
 
 
+@dataclass(frozen=True, slots=True)
+class _Maps:
+    """Heat maps by face, the layer that they are of, and why there is none."""
+
+    of: Mapping[str, HeatMap] = field(default_factory=dict)
+    layer: str | None = None
+    lacking: str | None = None
+
+
 def _heat_maps(
-    weights: Weights | None, faces: Mapping[str, Mapping[str, Any]]
-) -> tuple[dict[str, HeatMap], str | None]:
-    """Grad-CAM of kept faces, by face, and why there is none."""
+    weights: Weights | None,
+    faces: Mapping[str, Mapping[str, Any]],
+    wanted: Mapping[int, Sequence[tuple[ScoreRecord, bool]]],
+) -> _Maps:
+    """Grad-CAM of kept faces, at the layer that tells something of the first of the wanted ones."""
     if weights is None:
-        return {}, "the weights that scored it are not at hand"
-    model = weights.loaded.model
-    if not model.spec.gradcam_layers:
-        return {}, f"{model.spec.name} reads statistics of the whole face and has no map of it"
-    maps = {}
+        return _Maps(lacking="the weights that scored it are not at hand")
+    loaded, fit = weights.loaded, weights.crop.fit
+    if not loaded.model.spec.gradcam_layers:
+        return _Maps(
+            lacking=f"{loaded.model.spec.name} reads statistics of the whole face and has no map of it"
+        )
+    first = next(score.face_id for chosen in wanted.values() for score, _ in chosen if score.face_id in faces)
+    maps: dict[str, HeatMap] = {}
     try:
+        layer = telling_layer(loaded, faces[first]["crop"], faces[first]["sida"], fit=fit)
         for name, face in faces.items():
-            maps[name] = explain_face(weights.loaded, face["crop"], face["sida"], fit=weights.crop.fit)
+            maps[name] = explain_face(loaded, face["crop"], face["sida"], layer, fit=fit)
     except (ValueError, FloatingPointError) as error:
-        return maps, str(error)
-    return maps, None
+        return _Maps(lacking=str(error))
+    return _Maps(maps, layer)
 
 
 def _views(

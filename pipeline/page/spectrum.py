@@ -7,7 +7,8 @@ SFCL-HCMF paper: between blocks downwards, between blocks across, and from one f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,10 @@ PANELS = ("between blocks, downwards", "between blocks, across", "within a block
 #: The strokes that fill the band of each class.
 _PATTERNS = {"real": "M-1 1l2-2M0 6l6-6M5 7l2-2", "fake": "M1 1h1.5M4 4h1.5"}
 _AXIS = "frequency within the 8 x 8 block, coarse to fine; height: mean difference in grey levels"
+_BELOW = "; below: over the median of real faces"
 _WIDTH, _LEFT, _TOP, _PLOT, _GAP = 900, 44, 24, 220, 22
+#: Between the row of differences and that of ratios below it, and the height of that.
+_SPACE, _RATIO_PLOT = 30, 170
 _PANEL = (_WIDTH - _LEFT - 2 * _GAP - 8) / 3
 #: Below this many grey levels a difference is nothing that a picture of 8 bits could show.
 _FLOOR = 0.01
@@ -49,19 +53,36 @@ def outside(face: npt.ArrayLike, band: Band) -> int:
     return sum(int(((value < low) | (value > high)).sum()) for value, low, high in parts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of panels: where it lies, its scale with what stands at its lines, and what is drawn of a value."""
+
+    top: float
+    plot: float
+    y: Scale
+    ticks: Sequence[tuple[float, str]]
+    drawn: Callable[[Values, int], Values]
+
+
 def spectrum(face: npt.ArrayLike, bands: Mapping[BandName, Band]) -> Markup:
-    """The figure of a face's D (2304,) over the bands of the classes."""
+    """The figure of a face's D (2304,) over the bands of the classes, and all of it over the median of real faces."""
     vectors = [face, *(getattr(band, part) for band in bands.values() for part in ("low", "high"))]
-    drawn = np.concatenate([panel for vector in vectors for panel in luma_means(vector)])
-    y = _levels(drawn)
+    lines = [luma_means(vector) for vector in vectors]
+    made = [_differences(lines)]
+    if "real" in bands:
+        made.append(_ratios(lines, luma_means(bands["real"].median)))
+    bottom = made[-1].top + made[-1].plot
     defs = tag("defs", *(hatch(f"{name}-hatch", strokes, 6, name) for name, strokes in _PATTERNS.items()))
-    parts = [defs, *(_panel(k, face, bands, y) for k in range(3)), _legend(bands)]
+    panels = (_panel(k, row, face, bands) for row in made for k in range(len(PANELS)))
+    axis = _AXIS + _BELOW * (len(made) - 1)
     about = (
         "Mean absolute difference in grey levels at each of 64 frequencies, on a logarithmic scale, in three panels: "
         f"{'; '.join(PANELS)}. The table below holds the same figures."
     )
-    height = _TOP + _PLOT + 70
-    return drawing("spectrum", _WIDTH, height, "Statistics of the face by frequency", about, *parts)
+    return drawing(
+        "spectrum", _WIDTH, bottom + 70, "Statistics of the face by frequency", about,
+        defs, *panels, text(_LEFT, bottom + 31, axis, "tick"), _legend(bottom + 50, bands),
+    )  # fmt: skip
 
 
 def rows(face: npt.ArrayLike, bands: Mapping[BandName, Band]) -> Iterator[tuple[str, int, list[float]]]:
@@ -75,38 +96,60 @@ def rows(face: npt.ArrayLike, bands: Mapping[BandName, Band]) -> Iterator[tuple[
             yield PANELS[panel], frequency, [float(column[panel][frequency]) for column in columns]
 
 
-def _levels(drawn: Values) -> Scale:
-    """A logarithmic scale of whole powers of ten around the values."""
-    low = math.floor(math.log10(max(_FLOOR, float(drawn.min()))))
-    high = math.ceil(math.log10(max(10 * _FLOOR, float(drawn.max()))))
-    return Scale(low, max(high, low + 1), _TOP + _PLOT, _TOP)
+def _differences(lines: Sequence[Sequence[Values]]) -> _Row:
+    """Grey levels on a logarithmic scale of whole powers of ten around the values."""
+    values = np.concatenate([panel for panels in lines for panel in panels])
+    low = math.floor(math.log10(max(_FLOOR, float(values.min()))))
+    high = max(math.ceil(math.log10(max(10 * _FLOOR, float(values.max())))), low + 1)
+    ticks = [(power, f"{10.0**power:g}") for power in range(low, high + 1)]
+    return _Row(
+        _TOP, _PLOT, Scale(low, high, _TOP + _PLOT, _TOP), ticks,
+        lambda values, panel: np.log10(np.maximum(_FLOOR, values)),
+    )  # fmt: skip
 
 
-def _panel(panel: int, face: npt.ArrayLike, bands: Mapping[BandName, Band], y: Scale) -> Markup:
+def _ratios(lines: Sequence[Sequence[Values]], median: Sequence[Values]) -> _Row:
+    """Values over a median, on a scale of whole powers of two around them, of at most a factor of 16 either way."""
+
+    def ratio(values: Values, panel: int) -> Values:
+        return np.log2(np.maximum(_FLOOR, values) / np.maximum(_FLOOR, median[panel]))
+
+    top = _TOP + _PLOT + _SPACE
+    most = max(np.abs(ratio(values, panel)).max() for panels in lines for panel, values in enumerate(panels))
+    reach = min(4, max(1, math.ceil(most)))
+    ticks = [(power, f"× {2.0**power:g}") for power in range(-reach, reach + 1)]
+    return _Row(top, _RATIO_PLOT, Scale(-reach, reach, top + _RATIO_PLOT, top), ticks, ratio)
+
+
+def _panel(panel: int, row: _Row, face: npt.ArrayLike, bands: Mapping[BandName, Band]) -> Markup:
     left = _LEFT + panel * (_PANEL + _GAP)
     x = Scale(0, 63, left, left + _PANEL)
-    parts = [box(left, _TOP, _PANEL, _PLOT, "plot"), text(left, _TOP - 8, PANELS[panel], "tick")]
-    for power in range(int(y.low), int(y.high) + 1):
-        parts.append(line(left, y(power), left + _PANEL, y(power), "grid"))
+    parts = [box(left, row.top, _PANEL, row.plot, "plot")]
+    if row.top == _TOP:
+        parts.append(text(left, row.top - 8, PANELS[panel], "tick"))
+    for value, words in row.ticks:
+        parts.append(line(left, row.y(value), left + _PANEL, row.y(value), "grid"))
         if panel == 0:
-            parts.append(text(left - 5, y(power) + 4, f"{10.0**power:g}", "tick", "end"))
+            parts.append(text(left - 5, row.y(value) + 4, words, "tick", "end"))
+
+    def points(vector: npt.ArrayLike) -> list[tuple[float, float]]:
+        drawn = row.drawn(luma_means(vector)[panel], panel)
+        return [(x(k), row.y(float(value))) for k, value in enumerate(drawn)]
+
     for name, band in bands.items():
-        low, median, high = (luma_means(each)[panel] for each in (band.low, band.median, band.high))
-        edge = [*_points(high, x, y), *reversed(_points(low, x, y))]
-        parts += [path(edge, f"range {name}", f"{name}-hatch"), path(_points(median, x, y), f"median {name}")]
-    parts.append(path(_points(luma_means(face)[panel], x, y), "face"))
+        edge = [*points(band.high), *reversed(points(band.low))]
+        parts += [
+            path(edge, f"range {name}", f"{name}-hatch"),
+            path(points(band.median), f"median {name}"),
+        ]
+    parts.append(path(points(face), "face"))
     for value in (0, 16, 32, 48, 63):
-        parts.append(text(x(value), _TOP + _PLOT + 15, f"{value}", "tick", "middle"))
+        parts.append(text(x(value), row.top + row.plot + 15, f"{value}", "tick", "middle"))
     return tag("g", *parts)
 
 
-def _points(values: Values, x: Scale, y: Scale) -> list[tuple[float, float]]:
-    return [(x(k), y(math.log10(max(_FLOOR, float(value))))) for k, value in enumerate(values)]
-
-
-def _legend(bands: Mapping[BandName, Band]) -> Markup:
-    top, place = _TOP + _PLOT + 50, float(_LEFT)
-    parts = [text(_LEFT, _TOP + _PLOT + 31, _AXIS, "tick")]  # fmt: skip
+def _legend(top: float, bands: Mapping[BandName, Band]) -> Markup:
+    place, parts = float(_LEFT), []
     items: Sequence[tuple[str, str]] = [
         ("this face", ""),
         *((f"{name} training faces", name) for name in bands),

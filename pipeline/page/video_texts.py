@@ -58,7 +58,8 @@ TIMELINE_NOTE = (
 MAP_NOTE = (
     "The right picture of each pair shows where the model looked, not proof: bright areas spoke most for “fake” in "
     "this face. Each map is scaled to its own maximum, so that brightness cannot be compared between faces, and the "
-    "map of a face with a low score looks no calmer."
+    "map of a face with a low score looks no calmer. An empty map: at this layer nothing in the picture "
+    "spoke for “fake”."
 )
 SPECTRUM_NOTE = (
     "The face’s picture is split into blocks of 8 x 8 pixels and each block into 64 frequencies. The curves show how "

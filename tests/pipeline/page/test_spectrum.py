@@ -36,10 +36,10 @@ def test_the_figure_has_a_band_a_median_and_a_name_for_each_class() -> None:
     figure = spectrum(sida(0), bands_of(reference(0.5, 2)))
     assert_wellformed(figure)
     for name in ("real", "fake"):
-        assert figure.count(f'class="range {name}"') == 3 + 1  # panels and legend
+        assert figure.count(f'class="range {name}"') == 6 + 1  # two rows of panels, and the legend
         assert f"{name} training faces" in figure
         assert f'fill="url(#{name}-hatch)"' in figure
-    assert figure.count('class="face"') == 3 + 1
+    assert figure.count('class="face"') == 6 + 1
 
 
 def test_without_a_reference_the_face_stands_alone() -> None:
