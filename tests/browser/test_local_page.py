@@ -73,6 +73,7 @@ def test_a_clip_goes_in_and_its_report_opens(show: Show, served: Served, clip: P
     assert_quiet(opened, served)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_a_real_clip_goes_in(show: Show, served: Served, clips: Path) -> None:
     found = clips / "fake" / "fomm_vox_sameper1.mp4"

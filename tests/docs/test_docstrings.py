@@ -28,6 +28,7 @@ def run(module: ModuleType) -> list[str]:
     return ran
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_the_jobs_of_the_python_api(home: Path) -> None:
     assert set(run(ffpipe)) >= {"extract", "train", "score", "evaluate"}

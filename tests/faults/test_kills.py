@@ -17,7 +17,8 @@ from whole_jobs import assert_same, extract_job
 JOB = extract_job()
 
 
-@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.ray)])
 def test_a_killed_driver_leaves_no_process_and_loses_nothing(
     source: Path, tmp_path: Path, engine: str, uninterrupted: dict[str, pd.DataFrame]
 ) -> None:

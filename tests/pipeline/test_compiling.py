@@ -20,10 +20,11 @@ class TinyNetwork(Network):
     spec = DetectorSpec(name="tiny", summary="", paper="", input_size=SIDE, needs_sida=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize(
     "arithmetic",
-    [pytest.param(REFERENCE, marks=pytest.mark.slow), Arithmetic("bfloat16", channels_last=True)],
+    [REFERENCE, Arithmetic("bfloat16", channels_last=True)],
 )
 def test_a_compiled_network_scores_as_it_did(arithmetic):
     threads = torch.get_num_threads()

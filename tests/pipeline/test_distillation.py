@@ -245,12 +245,14 @@ def test_any_detector_with_maps_can_be_taught_by_any_that_has_such_maps(workspac
     assert {f"train_{name}" for name in FOUR} <= result.metrics["history"][0].keys()
 
 
+@pytest.mark.slow
 def test_a_run_is_named_by_folder_weights_or_place_in_the_workspace(workspace, teacher):
     for k, name in enumerate((teacher / "model.safetensors", f"twin/{teacher.name}")):
         result = run(workspace, quality="c40", teacher=name, epochs=1, run=f"r{k}")
         assert load(result.directory).config["teacher"]["model_id"] == load(teacher).model_id
 
 
+@pytest.mark.slow
 def test_a_teacher_of_the_same_quality_is_said_aloud(workspace, teacher):
     said: list[str] = []
     result = run(workspace, quality="c0", teacher=teacher, say=said.append, epochs=1)
@@ -259,6 +261,7 @@ def test_a_teacher_of_the_same_quality_is_said_aloud(workspace, teacher):
     assert note in (result.directory / "MODEL_CARD.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_teacher_that_saw_the_validation_clips_is_said_aloud(workspace, teacher, tmp_path):
     said: list[str] = []
     run(workspace, quality="c40", teacher=teacher, say=said.append, epochs=1)
@@ -275,6 +278,7 @@ def test_a_teacher_that_saw_the_validation_clips_is_said_aloud(workspace, teache
     )
 
 
+@pytest.mark.slow
 def test_what_only_the_teacher_saw_is_no_test_of_the_student(tmp_path):
     """In the teacher's time the first two clips were for training; now they are the student's test split."""
     before, now = (

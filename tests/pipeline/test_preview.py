@@ -67,6 +67,7 @@ def test_the_same_settings_give_the_same_pixels_and_another_seed_others(workspac
     assert first != other
 
 
+@pytest.mark.slow
 def test_draws_are_those_that_training_makes(workspace, rows, monkeypatch):
     """Every picture that a batch of the first epoch holds is on the sheet of the same settings."""
     from ffpipe.pipeline import training_job

@@ -36,6 +36,7 @@ def workspace(tmp_path):
     return Workspace(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_ray_train_gives_the_model_of_the_loop_in_process(workspace, ray_cluster):
     settings = {"model": "sfcl-hcmf", "recipe": "quick", "options": SMALL, "epochs": 1, "limit": 16}

@@ -284,6 +284,7 @@ def test_a_run_notes_the_split_and_refuses_another(
         train(settings_of(Path(elsewhere), run="one", methods="warp"), workspace, quiet)
 
 
+@pytest.mark.slow
 def test_evaluate_follows_the_file_and_still_refuses_what_was_trained_on(
     workspace: Workspace, left_out: Path, tmp_path: Path
 ) -> None:

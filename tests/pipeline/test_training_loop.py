@@ -124,6 +124,7 @@ def test_the_cosine_ends_at_nothing(tmp_path):
     assert rates == pytest.approx([8e-3 * (1 + np.cos(np.pi * k / 3)) / 2 for k in (1, 2, 3)], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_random_steps_ends_with_the_same_curve(tmp_path, uninterrupted):
     """kill -9 three times, then a run to the end in a fourth process."""
     code = """
