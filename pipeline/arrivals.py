@@ -83,7 +83,8 @@ class Arrivals:
             self._seen.pop(path, None)
         self._forget_gone({*found.entries, *(each.path for each in found.skipped)})
         self._before = dict(_identities([*found.hidden_paths, *partial]))
-        return Look(whole, skipped, len(new) + len(refused) - len(whole) - len(skipped))
+        waiting = len(partial) + len(new) + len(refused) - len(whole) - len(skipped)
+        return Look(whole, skipped, waiting)
 
     def take_back(self, path: str) -> None:
         """A path that was given is to arrive anew: it changed while it was worked on."""

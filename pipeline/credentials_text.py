@@ -12,7 +12,7 @@ COLUMN = "content_credentials"
 _WORDS = {
     "valid": "valid",
     "untrusted": "intact, from a signer whom no trust list vouches for",
-    "invalid": "do NOT fit the file or their seal",
+    "invalid": "do not validate",
     "unreadable": "cannot be read",
 }
 
@@ -20,11 +20,25 @@ _WORDS = {
 def note(row: Mapping[str, Any]) -> str:
     """What a report row says of content credentials, in a few words; empty where there are none."""
     told = _parsed(row.get(COLUMN))
-    words = _WORDS.get(str(told.get("state")))
+    words = (
+        "do NOT fit the file: one of the two was changed"
+        if changed(told)
+        else _WORDS.get(str(told.get("state")))
+    )
     if words is None:
         return ""
     claims = ", claim a trained model as a source" if told.get("claims_ai") else ""
     return f"content credentials {words}{claims}"
+
+
+def changed(told: Mapping[str, Any]) -> bool:
+    """Whether a file and its credentials, parsed, do not fit each other; a signer may also have run out, or be unknown.
+
+    By the specification's codes: a hash or a signature that mismatches.
+    """
+    codes = told.get("failures")
+    known = codes if isinstance(codes, list) else []
+    return told.get("state") == "invalid" and any(str(code).endswith(".mismatch") for code in known)
 
 
 def same(then: str | None, now: str | None) -> bool:

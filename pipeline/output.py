@@ -122,7 +122,8 @@ def uncovered_line(rows: Sequence[Mapping[str, Any]]) -> str | None:
         return None
     return (
         f"{lacking} of {len(scored)} scored inputs {'has' if lacking == 1 else 'have'} no likelihood ratio: "
-        "more face tracks than any that calibrated, or images where videos did, or videos where images did"
+        "faces unlike those of training, more face tracks than any that calibrated, or images where videos did, or "
+        "videos where images did"
     )
 
 

@@ -243,7 +243,7 @@ def tippett_figure(found: Tippett, title: str, *, before: Tippett, name: str) ->
         ylabel="share of the class with at least this",
         title=title,
     )
-    axes.legend(loc="lower left", fontsize=6)
+    axes.legend(loc="upper right", fontsize=6)
     return figure
 
 

@@ -235,7 +235,9 @@ def prepare(config: ScoreConfig, workspace: Workspace, out: Path | None, say: Sa
     if config.compile:
         say(try_compiled(weights.loaded, device, config.batch_size, arithmetic))
     reading = reading_for(config, weights, kind, say)
-    root, facts = _bind(config, workspace, weights, accepted, out, device, arithmetic, reading.calibration)
+    root, facts = _bind(
+        config, workspace, weights, kind, accepted, out, device, arithmetic, reading.calibration
+    )
     job = ScoreJob(
         root=root,
         settings=config,
@@ -248,7 +250,7 @@ def prepare(config: ScoreConfig, workspace: Workspace, out: Path | None, say: Sa
         reading=reading,
     )
     if config.min_faces != Rule().min_faces:
-        say(f"--min-faces {config.min_faces}: bars and calibration were set with {Rule().min_faces}")
+        say(f"--min-faces {config.min_faces}: the bars were set with {Rule().min_faces}")
     if not weights.thresholds.usable:
         say(f"verdicts stay inconclusive with these weights: {weights.thresholds.reason}")
     say(choices_line(config, None, kind))
@@ -300,6 +302,7 @@ def _bind(
     config: ScoreConfig,
     workspace: Workspace,
     weights: Weights,
+    kind: Kind,
     accepted: bool,
     out: Path | None,
     device: str,
@@ -323,6 +326,7 @@ def _bind(
         calibration=calibration.id if calibration else None,
         device=device_name(device),
         model=model_facts(weights, calibration),
+        kind=kind,
         crops_accepted=accepted,
         arithmetic=arithmetic.name,
     )
@@ -349,6 +353,13 @@ def reading_for(config: ScoreConfig, weights: Weights, kind: Kind, say: Say) -> 
     Raises UsageError for a prior without a calibration.
     """
     calibration = weights.calibration_for(weights.inputs(kind))
+    if calibration is not None and config.min_faces != Rule().min_faces:
+        if config.prior is not None:
+            raise UsageError(
+                f"--prior {config.prior:g}: with --min-faces {config.min_faces} nothing is calibrated"
+            )
+        say(f"the calibration is not used: it was made with --min-faces {Rule().min_faces}")
+        return Reading()
     say(_calibration_line(weights, calibration, config.prior))
     return Reading(calibration, config.prior)
 

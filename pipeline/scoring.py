@@ -18,12 +18,13 @@ from ffpipe.manifests.records import (
     ScoreRecord,
     Status,
     TrackRecord,
+    Verdict,
 )
 from ffpipe.pipeline.credentials import CredentialsReader
 from ffpipe.pipeline.medium import MediumReader
 from ffpipe.pipeline.plan import MediumItem
 from ffpipe.stages.aggregate import Rule, Thresholds, judge, score_tracks, video_score
-from ffpipe.stages.calibration import Reading
+from ffpipe.stages.calibration import Columns, Reading
 from ffpipe.stages.crop import decode_crop
 from ffpipe.stages.infer import Scorer, probability
 from ffpipe.stages.quality import QualityGate
@@ -148,7 +149,9 @@ def report_row(
     found = gate.measure(media, [f for f in faces if f.track_id == worst.track_id]) if worst else None
     findings = gate.findings(found) if found else ()
     judgement = judge(video, thresholds, media.status, media.reason, findings, gate)
-    read = reading.of(video.score, video.n_eligible, media.frames_decoded)
+    # Faces unlike those of training are unlike those of the calibration, too.
+    beyond = gate.withheld(findings, Verdict.LIKELY_MANIPULATED)
+    read = Columns() if beyond else reading.of(video.score, video.n_eligible, media.frames_decoded)
     return ReportRow(
         media_id=media.media_id,
         path=media.path,

@@ -141,6 +141,8 @@ class _Watcher:
             self._write()
             raise
         self._patiently(self._write)
+        if self._gone:
+            raise StorageError(f"{display_path(self._folder)}: cannot be read")
         self._say(kept_line(self._job.settings, self._job.shards))
         rows = self._rows.below(self._folder)
         return plan.exit_code(Counter(row.status.value for row in rows)) if rows else 0
@@ -192,7 +194,9 @@ class _Watcher:
         if look.waiting and self._quiet <= 2 * self._config.settle / self._config.poll + 2:
             return False
         if look.waiting:
-            self._say(f"left out: {look.waiting} that did not come to rest")
+            self._say(
+                f"left out: {look.waiting} that did not come to rest, or have names of what is being written"
+            )
         return True
 
     def _score(self, inputs: Sequence[str | Skipped]) -> None:

@@ -99,5 +99,5 @@ def frame_caption(index: int, seconds: float, looked_at: bool, faces: int) -> st
     if looked_at:
         found = f"scored: {faces} face{'' if faces == 1 else 's'}" if faces else "looked at: no face found"
     else:
-        found = "between scored frames" if faces else "not looked at, and no face on both sides"
+        found = "between scored frames" if faces else "not looked at"
     return f"{time_text(seconds)}   frame {index}   {found}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ffpipe.manifests.errors import WeightsError
+from ffpipe.manifests.inputs import display_path
 from ffpipe.stages.thresholds import Bars, Thresholds
 
 _UNKNOWN = "This report does not say which bars its verdicts were held to."
@@ -26,6 +27,23 @@ def prior_of(provenance: Mapping[str, Any]) -> float | None:
     configuration = provenance.get("configuration")
     prior = configuration.get("prior") if isinstance(configuration, Mapping) else None
     return prior if isinstance(prior, float) else None
+
+
+def calibration_of(provenance: Mapping[str, Any]) -> str | None:
+    """What the run's calibration was fitted to, in words; None of a run without one."""
+    if not provenance.get("calibration"):
+        return None
+    found: Any = provenance
+    for key in ("model", "calibration", "scope", "words"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return display_path(found) if isinstance(found, str) else "what is not on record"
+
+
+def kind_of(provenance: Mapping[str, Any]) -> str:
+    """What was scored: "face", "whole" for pictures without looking for faces, "crop" for ready-made crops."""
+    configuration = provenance.get("configuration")
+    asked = isinstance(configuration, Mapping) and configuration.get("whole")
+    return str(provenance.get("kind") or ("whole" if asked else "face"))
 
 
 def explained(thresholds: Thresholds | None) -> list[str]:

@@ -9,8 +9,8 @@ from statistics import median
 from ffpipe.manifests.records import Concern, Status
 from ffpipe.pipeline.page.evidence import Evidence
 from ffpipe.pipeline.page.texts import CONCERNS
-from ffpipe.pipeline.page.video_texts import ACCEPTED
-from ffpipe.stages.domain import Measure
+from ffpipe.pipeline.page.video_texts import ACCEPTED, CHECKS
+from ffpipe.stages.domain import Measure, Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,31 @@ def caveats(evidence: Evidence) -> list[Caveat]:
     return listed + (
         [Caveat(ACCEPTED[0], None, ACCEPTED[1])] if row.crops_accepted and row.score is not None else []
     )
+
+
+def checked(evidence: Evidence) -> tuple[list[str], list[str]]:
+    """Which checks were made of a medium with a score, and which could not be, by name.
+
+    What is held to the training faces needs a model that knows them, and a measure of this medium.
+    """
+    row, reference = evidence.row, evidence.model.reference if evidence.model else None
+    if row.concerns is None:
+        return [], [CHECKS[concern] for concern in Concern]
+    made = {
+        Concern.SMALL_FACE: reference is None or reference.floor("crop_side") is not None,
+        Concern.BLURRED: _known(reference, "sharpness"),
+        Concern.FEW_FRAMES: True,
+        Concern.LOW_BITRATE: _known(reference, "bits") and row.bit_rate is not None,
+        Concern.PARTLY_DECODED: True,
+        Concern.OUT_OF_DOMAIN: row.domain_distance is not None
+        and (reference is None or reference.limit is not None),
+    }
+    kinds = [[CHECKS[concern] for concern in Concern if made[concern] is wanted] for wanted in (True, False)]
+    return kinds[0], kinds[1]
+
+
+def _known(reference: Reference | None, measure: Measure) -> bool:
+    return reference is not None and reference.floor(measure) is not None
 
 
 def _measured(concern: Concern, evidence: Evidence) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffpipe.manifests.inputs import display_path
+from ffpipe.pipeline.credentials_text import changed
 from ffpipe.pipeline.page.video_texts import CREDENTIALS_STATES
 
 #: Characters of a fact that are shown: the file's maker chose them.
@@ -31,7 +32,9 @@ def credentials_block(stored: str | None) -> CredentialsBlock | None:
         told = None
     if not isinstance(told, dict):
         return CredentialsBlock("What is on record of them cannot be read.", ())
-    state = CREDENTIALS_STATES.get(str(told.pop("state", "")), "Their state is not on record.")
+    name = "changed" if changed(told) else str(told.get("state", ""))
+    told.pop("state", None)
+    state = CREDENTIALS_STATES.get(name, "Their state is not on record.")
     return CredentialsBlock(
         state, tuple((_words(name), _text(value)) for name, value in sorted(told.items()))
     )

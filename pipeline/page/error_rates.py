@@ -10,7 +10,7 @@ from scipy.stats import beta
 from ffpipe.manifests.records import ReportRow
 from ffpipe.pipeline.page.evidence import Evidence, ModelFacts
 from ffpipe.pipeline.page.strata import Judged, Rates
-from ffpipe.pipeline.page.video_texts import ENFSI, ENFSI_SOURCE, UNCALIBRATED
+from ffpipe.pipeline.page.video_texts import ENFSI, ENFSI_SOURCE, INDEPENDENT, NOT_COVERED, UNCALIBRATED
 from ffpipe.stages.aggregate import Thresholds
 
 _LEVEL = 0.95
@@ -41,7 +41,12 @@ def validation_lines(evidence: Evidence) -> list[str]:
         return ["The weights that scored this file are not at hand, so their error rates cannot be shown."]
     if not model.thresholds.n_real:
         return [f"No error rates are known: {model.thresholds.reason or 'these weights were not validated'}."]
-    return [*_validation(model), *_bars(model.thresholds, evidence), *_strata(evidence)]
+    rates = [*_bars(model.thresholds, evidence), *_strata(evidence)]
+    return [
+        *_validation(model),
+        *rates,
+        *([INDEPENDENT] if any("interval" in line for line in rates) else []),
+    ]
 
 
 def _validation(model: ModelFacts) -> Iterator[str]:
@@ -110,11 +115,11 @@ def _rates(media: list[Judged], bar: float) -> str:
     )
 
 
-def calibration_lines(model: ModelFacts | None, row: ReportRow, prior: float | None) -> list[str]:
-    """What the calibrated score says, or that it is uncalibrated."""
+def calibration_lines(row: ReportRow, prior: float | None, scope: str | None) -> list[str]:
+    """What the calibrated score says, or why there is nothing; `scope` is that of the run's calibration, in words."""
     ratio = row.log10_likelihood_ratio
     if ratio is None:
-        return [UNCALIBRATED]
+        return [UNCALIBRATED if scope is None else f"{NOT_COVERED} It was fitted to: {scope}."]
     lines = [f"Log10 likelihood ratio {ratio:+.2f}: {support(ratio)}."]
     if row.probability is not None:
         lines.append(
@@ -127,12 +132,10 @@ def calibration_lines(model: ModelFacts | None, row: ReportRow, prior: float | N
             f"With {told}, the probability of fake before anyone looked at the file, fake is {row.posterior:.1%} "
             "probable."
         )
-    if model is not None and model.calibration is not None:
-        lines.append(
-            f"This holds for files like those of the calibration: {model.calibration.scope.words()}."
-        )
-    else:
+    if scope is None:
         lines.append("What the calibration was fitted to is not at hand; it holds for files like those only.")
+    else:
+        lines.append(f"This holds for files like those of the calibration: {scope}.")
     lines.append(f"The words for support are those of the {ENFSI_SOURCE}.")
     return lines
 

@@ -17,11 +17,10 @@ from ffpipe.manifests.records import ReportRow, ScoreRecord, TrackRecord
 from ffpipe.manifests.schemas import from_table
 from ffpipe.manifests.shards import ShardGroup
 from ffpipe.pipeline import plan, tables
-from ffpipe.pipeline.page.bars import prior_of
+from ffpipe.pipeline.page.bars import kind_of, prior_of
 from ffpipe.pipeline.page.strata import Validated, validated
 from ffpipe.pipeline.weights import Weights
 from ffpipe.stages.aggregate import Thresholds
-from ffpipe.stages.calibration import Calibration
 from ffpipe.stages.crop import Image, decode_crop
 from ffpipe.stages.domain import Reference
 from ffpipe.stages.explain import HeatMap, explain_face, telling_layer
@@ -57,7 +56,7 @@ class FaceView:
 class ModelFacts:
     """What the page says of the weights that scored the medium.
 
-    reference, calibration and validated are None where the model's folder has no such thing.
+    reference and validated are None where the model's folder has no such thing.
     """
 
     name: str
@@ -65,21 +64,20 @@ class ModelFacts:
     thresholds: Thresholds
     datasets: tuple[str, ...] = ()
     reference: Reference | None = None
-    calibration: Calibration | None = None
     validated: Validated | None = None
 
     @classmethod
     def of(cls, weights: Weights) -> ModelFacts:
         """The facts of loaded weights."""
         config = weights.loaded.config
+        datasets = tuple((config.get("data") or {}).get("datasets") or ())
         return cls(
             name=str(config["detector"]),
             model_id=weights.model_id,
             thresholds=weights.thresholds,
-            datasets=tuple((config.get("data") or {}).get("datasets") or ()),
+            datasets=datasets,
             reference=weights.reference,
-            calibration=weights.calibration,
-            validated=validated(weights.loaded.directory, weights.model_id, weights.loaded.metrics),
+            validated=validated(weights.loaded.directory, weights.model_id, datasets, weights.loaded.metrics),
         )
 
 
@@ -107,7 +105,7 @@ class Evidence:
     @property
     def whole(self) -> bool:
         """Whether the medium was scored as whole frames, without looking for faces."""
-        return bool((self.provenance.get("configuration") or {}).get("whole"))
+        return kind_of(self.provenance) == "whole"
 
     @property
     def prior(self) -> float | None:

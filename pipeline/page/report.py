@@ -37,7 +37,8 @@ def report_page(
     `links` lead from a medium's id to its own page, relative to this one; without, the page stands alone.
     """
     thresholds = bars.thresholds_of(provenance)
-    what = noun(rows)
+    what, whole = noun(rows), bars.kind_of(provenance) == "whole"
+    calibrated = bars.calibration_of(provenance) is not None
     return render(
         _TEMPLATE,
         styles=("report.css",),
@@ -55,10 +56,12 @@ def report_page(
         ),
         explained=bars.explained(thresholds),
         prior=bars.prior_of(provenance),
-        calibrated=any(row["probability"] is not None for row in rows),
+        calibrated=calibrated or any(row["probability"] is not None for row in rows),
+        about_score=texts.WHOLE_SCORE if whole else texts.SCORE,
+        limits=texts.WHOLE_LIMITS if whole else texts.LIMITS,
         crops_accepted=any(row["crops_accepted"] for row in rows),
         first=FIRST_ROWS,
-        rows=(page_row(row, links or {}) for row in sorted(rows, key=gravity)),
+        rows=(page_row(row, links or {}, calibrated) for row in sorted(rows, key=gravity)),
         facts=_facts(provenance),
         provenance=json.dumps(provenance, indent=1, sort_keys=True, default=str),
     )

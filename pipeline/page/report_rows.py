@@ -64,8 +64,11 @@ def gravity(row: Mapping[str, Any]) -> tuple[int, float]:
     return _ORDER[Verdict(row["verdict"])], -(row["score"] or 0.0)
 
 
-def page_row(row: Mapping[str, Any], links: Mapping[str, str]) -> PageRow:
-    """One report row in words, with the link to its medium's page where there is one."""
+def page_row(row: Mapping[str, Any], links: Mapping[str, str], calibrated: bool = False) -> PageRow:
+    """One report row in words, with the link to its medium's page where there is one.
+
+    `calibrated`: whether the run has a calibration, which need not cover each row.
+    """
     verdict, status = Verdict(row["verdict"]), Status(row["status"])
     mark, words, _ = VERDICT_WORDS[verdict]
     path = display_path(row["path"])
@@ -83,7 +86,7 @@ def page_row(row: Mapping[str, Any], links: Mapping[str, str]) -> PageRow:
         score=score_text(row["score"]),
         score_key="" if row["score"] is None else f"{row['score']:.9g}",
         gauge=_gauge(row),
-        calibrated=_calibrated(row),
+        calibrated=_calibrated(row, calibrated),
         reason=display_path(row["reason"] or ""),
         worst=_worst(row),
         concerns=tuple(_concern(name) for name in row.get("concerns") or ()),
@@ -129,11 +132,11 @@ def _percent(part: float) -> float:
     return round(100 * max(0.0, min(1.0, part)), _PLACES)
 
 
-def _calibrated(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _calibrated(row: Mapping[str, Any], calibrated: bool) -> tuple[str, ...]:
     if row["score"] is None:
         return ()
     if row["probability"] is None or row["log10_likelihood_ratio"] is None:
-        return (texts.UNCALIBRATED,)
+        return (texts.NOT_COVERED if calibrated else texts.UNCALIBRATED,)
     lines = (f"probability {row['probability']:.3f}", f"log10 LR {row['log10_likelihood_ratio']:+.2f}")
     posterior = row.get("posterior")
     return lines if posterior is None else (*lines, f"posterior {posterior:.3f}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,15 +62,19 @@ def _bin(side: float | None) -> int | None:
     return None if side is None else int(np.searchsorted(SIZES, np.floor(side), side="right")) - 1
 
 
-def validated(run: Path, model_id: str, metrics: Mapping[str, Any]) -> Validated | None:
+def validated(
+    run: Path, model_id: str, datasets: Collection[str], metrics: Mapping[str, Any]
+) -> Validated | None:
     """The newest evaluation of a validation split by these weights in their folder, else what training measured.
 
-    `metrics` are those of the weights. None where they have neither.
+    `datasets` are those of training, and `metrics` those of the weights. None where there is neither.
 
     What is damaged or unfinished is passed over: the page then says that it has no figures of this kind.
     """
     found = max(
-        _finished(run, model_id), key=lambda done: str(done.facts["provenance"]["started"]), default=None
+        _finished(run, model_id, datasets),
+        key=lambda done: str(done.facts["provenance"]["started"]),
+        default=None,
     )
     if found is None:
         return _of_training(metrics)
@@ -99,11 +103,12 @@ def _of_training(metrics: Mapping[str, Any]) -> Validated | None:
     return Validated("those that chose the bars", media) if media else None
 
 
-def _finished(run: Path, model_id: str) -> Iterator[Finished]:
+def _finished(run: Path, model_id: str, datasets: Collection[str]) -> Iterator[Finished]:
     for path in sorted((run / EVALUATIONS).glob(f"*/{RESULT}")):
         try:
             done = load_finished(path.parent)
         except (IntegrityError, StorageError):
             continue
-        if done.facts.get("split") == Split.VAL and done.facts.get("model_id") == model_id:
+        same = done.facts.get("model_id") == model_id and done.facts.get("data") in datasets
+        if same and done.facts.get("split") == Split.VAL:
             yield done

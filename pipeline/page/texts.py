@@ -59,10 +59,11 @@ CONCERNS: dict[Concern, tuple[str, str]] = {
     ),
 }
 UNCALIBRATED = "uncalibrated"
+NOT_COVERED = "outside of the calibration"
 CALIBRATION = {
     True: "Beside a score stands what its calibration makes of it: a probability at even odds, and the base-10 "
     "logarithm of the likelihood ratio. +1 means that such a score was ten times as common among manipulated videos "
-    "as among real ones, −1 the reverse.",
+    "as among real ones, −1 the reverse. Files that are unlike those that calibrated have none.",
     False: "The scores are uncalibrated: they put files in order, and a score of 0.9 is not a probability of 90%.",
 }
 POSTERIOR = (
@@ -74,11 +75,23 @@ SCORE = (
     "looked at. The higher, the more it resembles the manipulated faces that the model was trained on."
 )
 
+#: The same for pictures that were scored whole.
+WHOLE_SCORE = (
+    "A score lies between 0 and 1 and is that of a file's pictures, over all that were looked at. The higher, the more "
+    "they resemble the manipulated or generated pictures that the model was trained on."
+)
+
 LIMITS = (
     "A score is what a trained network says of pixels. It is evidence to be weighed, and no proof.",
     "Compression, small or turned faces, and kinds of manipulation that the network was not trained on change scores.",
     "Only faces were looked at. Sound, captions, context, and whatever was changed outside of faces were not.",
     "Where only part of a file could be decoded, the rest was not looked at.",
+)
+WHOLE_LIMITS = (
+    LIMITS[0],
+    "Compression, scaling, and kinds of manipulation that the network was not trained on change scores.",
+    "Pictures were looked at whole, cut to the size that the network reads. Sound, captions and context were not.",
+    LIMITS[3],
 )
 BYTES = (
     "Where a path is not what is shown, letter by letter, its bytes stand beside it as the file system has them: "

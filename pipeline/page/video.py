@@ -11,7 +11,8 @@ from ffpipe.manifests.inputs import display_path
 from ffpipe.manifests.records import ScoreRecord, TrackRecord
 from ffpipe.pipeline.output import VERDICT_WORDS
 from ffpipe.pipeline.page import spectrum, video_texts
-from ffpipe.pipeline.page.caveats import caveats
+from ffpipe.pipeline.page.bars import calibration_of
+from ffpipe.pipeline.page.caveats import caveats, checked
 from ffpipe.pipeline.page.credentials_block import credentials_block
 from ffpipe.pipeline.page.error_rates import calibration_lines, validation_lines
 from ffpipe.pipeline.page.evidence import Evidence
@@ -48,6 +49,7 @@ def video_page(evidence: Evidence, *, back: str | None = None) -> str:
         glance=list(_glance(evidence)),
         deciding=deciding_face(evidence),
         caveats=caveats(evidence),
+        checked=checked(evidence),
         limits=_limits(evidence),
         evidence=evidence,
         **_figures(evidence),
@@ -55,7 +57,7 @@ def video_page(evidence: Evidence, *, back: str | None = None) -> str:
         left_out=len(evidence.tracks) - len(evidence.faces),
         statistics=_statistics(evidence),
         validation=validation_lines(evidence),
-        calibration=calibration_lines(evidence.model, row, evidence.prior),
+        calibration=calibration_lines(row, evidence.prior, calibration_of(evidence.provenance)),
         credentials=credentials_block(row.content_credentials),
         file_facts=list(file_facts(row)),
         run_facts=list(run_facts(evidence)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ffpipe.manifests.records import Status, Verdict
+from ffpipe.manifests.records import Concern, Status, Verdict
 from ffpipe.pipeline.page.texts import STATUSES
 
 #: A concern of its own: faces were accepted that are cut otherwise than those of training.
@@ -34,6 +34,15 @@ ENFSI_SOURCE = "ENFSI guideline for evaluative reporting in forensic science, ve
 UNCALIBRATED = (
     "Uncalibrated: the score is no probability. It orders files by suspicion and is held to the bars; 0.9 does not "
     "mean that nine in ten such files are fake."
+)
+
+NOT_COVERED = (
+    "No likelihood ratio: this file is outside of what the calibration covers. It has more face tracks than any that "
+    "calibrated, or its faces are unlike those of training, or it is an image where videos calibrated or the reverse."
+)
+INDEPENDENT = (
+    "The intervals of these shares take every file for independent. Copies and forgeries of one source are not, so "
+    "that the intervals are somewhat too narrow."
 )
 
 LIMITS = (
@@ -83,16 +92,24 @@ CREDENTIALS_STATES = {
     "absent": "The file carries none.",
     "valid": "The file carries credentials that fit it, from a signer whom the given trust list vouches for.",
     "untrusted": "The file carries credentials that fit it, from a signer whom no trust list vouches for.",
-    "invalid": "The file carries credentials that do NOT fit it: one of the two was changed after sealing.",
+    "invalid": "The file carries credentials that do not validate, for the reasons below: a signer whose certificate "
+    "has run out, for one. No hash or signature was found not to fit.",
+    "changed": "The file carries credentials that do NOT fit it: one of the two was changed after sealing.",
     "unreadable": "The file carries credentials that cannot be read.",
 }
+#: What is checked, as a reader is told.
+CHECKS = {
+    Concern.SMALL_FACE: "face size",
+    Concern.BLURRED: "sharpness",
+    Concern.FEW_FRAMES: "number of frames",
+    Concern.LOW_BITRATE: "bit rate",
+    Concern.PARTLY_DECODED: "decoding",
+    Concern.OUT_OF_DOMAIN: "likeness to the training data",
+}
+NO_CAVEATS = "Checked, and nothing found: {}."
 NOT_CHECKED = (
-    "Size and sharpness of the faces, bit rate and likeness to the training data were not checked "
-    "for this report."
-)
-NO_CAVEATS = (
-    "The checks of face size, sharpness, frames, bit rate, decoding and likeness to the training data "
-    "found nothing."
+    "Not checked: {}. Either this file does not tell, or what is known of the model’s training faces does not say what "
+    "is unusual."
 )
 NO_BANDS = "This model has no bands of real and fake training faces to compare it with, so that the face stands alone."
 #: What a status means where nothing was scored.

@@ -107,8 +107,10 @@ class Store:
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def load(self, say: Say) -> None:
+    def load(self, say: Say, keep: bool = False) -> None:
         """Find the batches of earlier servers; what was running waits again, what was never sent whole is deleted.
+
+        So are the uploads of what is done, where a server was killed before it did so, unless `keep`.
 
         Raises StorageError where the disk refuses.
         """
@@ -124,6 +126,10 @@ class Store:
                 say(f"a batch of {len(batch.uploads)} files was never sent whole; it was deleted")
             elif batch.state is State.RUNNING:
                 batch.state = State.QUEUED
+            elif batch.state is State.DONE and batch.kept and not keep:
+                self.forget_uploads(batch)
+                with self.changing(batch):
+                    batch.kept = False
 
     def holds(self, batch: Batch) -> bool:
         """Whether a batch is still there; it may have been removed."""

@@ -110,10 +110,15 @@ class ScoringQueue:
                 self._score(batch)
             except FfpipeError as error:
                 # The disk does not even take the news; the batch is where its file says it is.
-                self._say(f"batch {batch.id}: {error.message}")
-                batch.state, batch.error = State.FAILED, error.message
+                self._fail(batch, error.message)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the batches behind it wait
+                self._fail(batch, f"{type(error).__name__}: {error}")
             with self._changed:
                 self._current = None
+
+    def _fail(self, batch: Batch, why: str) -> None:
+        batch.state, batch.error = State.FAILED, inert(why)
+        self._say(f"batch {batch.id} failed: {why}")
 
     def _next(self) -> Batch | None:
         with self._changed:

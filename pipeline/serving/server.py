@@ -42,7 +42,7 @@ def serve(config: ServeConfig, workspace: Workspace, say: Say, ready: Callable[[
     with _listen(config.host, config.port) as listener:
         store.prepare()
         with RunLock(store.root / "_lock"):
-            store.load(say)
+            store.load(say, config.keep)
             access = Access(config.host, listener.getsockname()[1])
             limits = UploadLimits(config.max_bytes, config.max_files, config.max_stored, config.min_free)
             page = make_page(model, limits, config.keep, display_path(store.root))

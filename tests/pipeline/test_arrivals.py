@@ -63,10 +63,11 @@ def test_a_time_that_changes_without_the_size_is_a_change(folder: Folder) -> Non
 @pytest.mark.parametrize(
     "name", ["a.mp4.part", "a.mp4.crdownload", "A.MP4.PART", "a.mp4~", ".a.mp4.Xy12", "a.tmp"]
 )
-def test_a_partial_name_is_ignored_and_taken_at_once_when_renamed(folder: Folder, name: str) -> None:
+def test_a_partial_name_waits_and_taken_at_once_when_renamed(folder: Folder, name: str) -> None:
     path = folder.write(name)
-    assert folder.look(100 * SETTLE) == Look([], [], 0)
-    assert folder.look(100 * SETTLE) == Look([], [], 0)
+    waiting = 0 if name.startswith(".") else 1
+    assert folder.look(100 * SETTLE) == Look([], [], waiting)
+    assert folder.look(100 * SETTLE) == Look([], [], waiting)
     path.rename(folder.root / "a.mp4")
     assert folder.whole() == ["a.mp4"]
 
@@ -74,7 +75,7 @@ def test_a_partial_name_is_ignored_and_taken_at_once_when_renamed(folder: Folder
 def test_a_link_to_what_is_still_partial_settles_like_any_other(folder: Folder) -> None:
     os.link(folder.write("a.mp4.part"), folder.root / "a.mp4")
     folder.look()
-    assert folder.look().waiting == 1
+    assert folder.look().waiting == 2
 
 
 def test_a_file_that_was_finished_long_before_it_was_moved_here_is_taken_at_once(folder: Folder) -> None:

@@ -33,6 +33,17 @@ def test_each_state_has_words_and_absence_has_none() -> None:
     assert not re.search("authentic|genuine|real", " ".join(words.values()))
 
 
+def test_only_a_mismatch_is_told_as_a_change() -> None:
+    expired = note(column("invalid", failures=["signingCredential.expired", "signingCredential.untrusted"]))
+    assert expired == "content credentials do not validate"
+    for code in ("assertion.dataHash.mismatch", "claimSignature.mismatch"):
+        assert "do NOT fit the file" in note(
+            column("invalid", failures=["signingCredential.untrusted", code])
+        )
+    assert "NOT" not in note(column("invalid", failures="claimSignature.mismatch"))
+    assert "NOT" not in note(column("valid", failures=["claimSignature.mismatch"]))
+
+
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "7", '{"state": ["valid"]}', "[" * 100_000])
 def test_what_is_no_state_has_no_words(text: str | None) -> None:
     assert note({"content_credentials": text}) == ""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from calibrations import made_calibration
 from domain_faces import reference, sida
 from training_faces import media_record
 
 from ffpipe.manifests.records import Concern, FaceRecord, Label, ReportRow, Status, Verdict
 from ffpipe.pipeline.scoring import Stamp, report_row
 from ffpipe.stages.aggregate import Rule, Thresholds, score_tracks
+from ffpipe.stages.calibration import Reading
 from ffpipe.stages.quality import OPEN, QualityGate
 
 BARS = Thresholds(
@@ -27,7 +29,10 @@ def face(track: int, frame: int, vector: np.ndarray, side: int = 100) -> FaceRec
 
 
 def row(
-    tracks: dict[int, tuple[float, np.ndarray]], gate: QualityGate, status: Status = Status.OK
+    tracks: dict[int, tuple[float, np.ndarray]],
+    gate: QualityGate,
+    status: Status = Status.OK,
+    reading: Reading = Reading(),  # noqa: B008
 ) -> ReportRow:
     """Tracks of (score, D of each frame); 100 pixels wide the first, 40 the others."""
     faces = [
@@ -41,7 +46,7 @@ def row(
     found = score_tracks(
         [f.track_id for f in faces], [f.pts_seconds for f in faces], scores, "m", Rule(), frames
     )
-    return report_row(media, found, faces, BARS, Rule(), STAMP, gate)
+    return report_row(media, found, faces, BARS, Rule(), STAMP, gate, reading)
 
 
 def test_concerns_and_distance_are_of_the_track_that_the_score_rests_on() -> None:
@@ -56,6 +61,22 @@ def test_concerns_and_distance_are_of_the_track_that_the_score_rests_on() -> Non
     assert f"distance {outside.domain_distance:.3f}, the limit is {reference().limit:.3f}" in outside.reason
     told = row({0: (0.2, ordinary), 1: (0.9, odd)}, QualityGate(reference(), closed=False))
     assert (told.verdict, told.concerns) == (Verdict.LIKELY_MANIPULATED, outside.concerns)
+
+
+def test_no_likelihood_ratio_is_given_where_the_gate_withholds_both_verdicts() -> None:
+    gate, ordinary, odd = QualityGate(reference()), sida(40, 2)[:9], sida(40, 2, "noised")[:9]
+    reading = Reading(made_calibration(), prior=0.1)
+    inside = row({0: (0.9, ordinary)}, gate, reading=reading)
+    assert inside.log10_likelihood_ratio == pytest.approx(
+        made_calibration().log10_likelihood_ratio(inside.score)
+    )
+    outside = row({0: (0.9, odd)}, gate, reading=reading)
+    assert outside.score == inside.score and Concern.OUT_OF_DOMAIN.value in outside.concerns
+    assert (outside.log10_likelihood_ratio, outside.probability, outside.posterior) == (None, None, None)
+    opened = row({0: (0.9, odd)}, QualityGate(reference(), closed=False), reading=reading)
+    assert opened.log10_likelihood_ratio == inside.log10_likelihood_ratio
+    partly = row({0: (0.9, ordinary)}, gate, Status.PARTIAL, reading)
+    assert partly.log10_likelihood_ratio == inside.log10_likelihood_ratio
 
 
 @pytest.mark.parametrize("score", [0.1, 0.9])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from names import report_row
@@ -12,6 +11,7 @@ from scored_media import evidence_of, scores_of
 from ffpipe.pipeline.page.error_rates import alarms, calibration_lines, share, support, validation_lines
 from ffpipe.pipeline.page.evidence import ModelFacts
 from ffpipe.pipeline.page.strata import Judged, Validated
+from ffpipe.pipeline.page.video_texts import INDEPENDENT
 from ffpipe.stages.aggregate import Thresholds
 
 KNOWN = Thresholds(
@@ -43,14 +43,15 @@ def test_files_with_faces_of_the_same_size_have_rates_of_their_own() -> None:
     media = (Judged(False, 0.9, 50), Judged(False, 0.1, 40), Judged(True, 0.9, 60), Judged(True, 0.2, 400))
     model = ModelFacts("meso4", "m", KNOWN, validated=Validated("made-val-001", media))
     made = replace(evidence_of(scores_of(0, {k: 0.6 for k in range(4)}), 4), model=model)
-    *_, everything, alike = validation_lines(made)
+    *_, everything, alike, independent = validation_lines(made)
+    assert independent == INDEPENDENT
     assert "1 of 2, 50.0%" in everything
     assert "faces of 0-95 px, like this one" in alike
     assert "fakes above it 1 of 1, 100.0%" in alike
     unknown = replace(made, scores=tuple(replace(score, crop_side=None) for score in made.scores))
-    assert "not on record" in validation_lines(unknown)[-1]
+    assert "not on record" in validation_lines(unknown)[-2]
     without = replace(made, model=replace(model, validated=None))
-    assert "rates of all of validation" in validation_lines(without)[-1]
+    assert "rates of all of validation" in validation_lines(without)[-1 - bool(made.row.threshold)]
 
 
 def test_weights_that_were_never_validated_have_no_error_rates() -> None:
@@ -80,12 +81,13 @@ def test_a_likelihood_ratio_has_the_words_of_the_scale(log10_ratio: float, words
 
 
 def test_a_calibrated_score_has_ratio_probability_posterior_and_scope() -> None:
-    scope = SimpleNamespace(words=lambda: "videos of made, 40 real, 50 fake")
-    model = ModelFacts("meso4", "m", KNOWN, calibration=SimpleNamespace(scope=scope))
+    scope = "videos of made, 40 real, 50 fake"
     row = report_row(log10_likelihood_ratio=1.5, probability=0.969, posterior=0.25)
-    told = " ".join(calibration_lines(model, row, 0.01))
+    told = " ".join(calibration_lines(row, 0.01, scope))
     assert "With a prior of 0.01" in told and "25.0% probable" in told
     for words in ("+1.50", "97% probable", "videos of made", "ENFSI"):
         assert words in told
-    assert "prior" not in " ".join(calibration_lines(model, replace(row, posterior=None), None))
-    assert calibration_lines(model, report_row(), None)[0].startswith("Uncalibrated")
+    assert "prior" not in " ".join(calibration_lines(replace(row, posterior=None), None, scope))
+    assert calibration_lines(report_row(), None, None)[0].startswith("Uncalibrated")
+    (outside,) = calibration_lines(report_row(), None, scope)
+    assert outside.startswith("No likelihood ratio") and scope in outside and "Uncalibrated" not in outside

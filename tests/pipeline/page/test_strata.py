@@ -20,7 +20,7 @@ METRICS = {"validation": {"media": {"label": [0, 1], "score": [0.25, 0.75], "fac
 
 
 def test_what_training_measured_is_told_where_there_is_no_evaluation(tmp_path: Path) -> None:
-    found = validated(tmp_path, "m", METRICS)
+    found = validated(tmp_path, "m", ("made",), METRICS)
     assert found == Validated(
         "those that chose the bars", (Judged(False, 0.25, 96), Judged(True, 0.75, 200.5))
     )
@@ -41,7 +41,7 @@ def test_what_training_measured_is_told_where_there_is_no_evaluation(tmp_path: P
     ],
 )
 def test_metrics_that_tell_no_media_are_no_strata(tmp_path: Path, metrics: dict[str, object]) -> None:
-    assert validated(tmp_path, "m", metrics) is None
+    assert validated(tmp_path, "m", ("made",), metrics) is None
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Weights:
 
 def test_an_evaluation_of_a_validation_split_comes_first(evaluated: Weights) -> None:
     run, model_id = evaluated.loaded.directory, evaluated.model_id
-    found = validated(run, model_id, METRICS)
+    found = validated(run, model_id, ("made",), METRICS)
     assert found is not None and found.name == "made-val-001"
     assert sorted(medium.fake for medium in found.media) == [False] * 3 + [True] * 3
     assert all(0 <= medium.score <= 1 and medium.side for medium in found.media)
@@ -65,7 +65,8 @@ def test_an_evaluation_of_a_validation_split_comes_first(evaluated: Weights) -> 
 
 def test_an_evaluation_of_other_weights_or_without_its_table_is_passed_over(evaluated: Weights) -> None:
     run = evaluated.loaded.directory
-    of_training = validated(run / "none", "m", METRICS)
-    assert validated(run, "other weights", METRICS) == of_training
+    of_training = validated(run / "none", "m", ("made",), METRICS)
+    assert validated(run, "other weights", ("made",), METRICS) == of_training
+    assert validated(run, evaluated.model_id, ("other data",), METRICS) == of_training
     next(run.glob(f"evaluations/*/{MEDIA}")).unlink()
-    assert validated(run, evaluated.model_id, METRICS) == of_training
+    assert validated(run, evaluated.model_id, ("made",), METRICS) == of_training

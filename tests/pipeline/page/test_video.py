@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from domain_faces import reference
 from html_page import Element, parse
 from inert_page import assert_sealed
 from names import NAMES, report_row
@@ -135,8 +136,29 @@ def test_every_concern_has_a_name_a_measure_where_there_is_one_and_a_meaning() -
     told = " ".join(item.text for item in items)
     for measured in ("Median side of the crop: 32 px", "50.0", "5 of the 10 frames", "90 kbit/s", "3.20"):
         assert measured in told
-    assert "found nothing" in section(page_of(video(concerns=())), "caveats").text
-    assert "were not checked" in section(page_of(video(concerns=None)), "caveats").text
+
+
+def test_only_checks_that_were_made_are_told_as_checks_that_found_nothing() -> None:
+    def told(evidence: Evidence) -> tuple[str, str]:
+        text = section(page_of(evidence), "caveats").text
+        found, _, missing = text.partition("Not checked: ")
+        return found.partition("nothing found: ")[2].strip(), missing.partition(". Either")[0]
+
+    without = video(concerns=(), bit_rate=90_000)
+    few = "face size, number of frames, decoding"
+    assert told(without) == (f"{few}.", "sharpness, bit rate, likeness to the training data")
+    full = ModelFacts("meso4", "m", Thresholds(), reference=reference("m"))
+    with_reference = replace(video(concerns=(), bit_rate=90_000, domain_distance=1.0), model=full)
+    assert told(with_reference) == (
+        "face size, sharpness, number of frames, decoding, likeness to the training data.", "bit rate",
+    )  # fmt: skip
+    assert told(video(concerns=None))[0] == "" and "face size" in told(video(concerns=None))[1]
+
+
+def test_what_was_scored_whole_is_not_called_a_face_even_where_the_weights_chose_it() -> None:
+    page = page_of(replace(video(), provenance={"kind": "whole", "configuration": {"whole": False}}))
+    assert "Frames were examined whole" in section(page, "errors").text
+    assert "The face that decided" not in page.text
 
 
 def test_an_image_has_scores_of_faces_and_no_time() -> None:
@@ -175,7 +197,7 @@ def test_a_map_stands_beside_the_plain_face_and_is_no_proof() -> None:
         face, overlay = card.all("img")
         assert face.attributes["src"] != overlay.attributes["src"]
         assert "where the model looked, not proof" in card.text
-    assert ["nothing spoke for" in card.text for card in cards] == [False, True]
+    assert ["(empty)" in card.text for card in cards] == [False, True]
 
 
 def test_error_rates_stand_with_their_numbers_and_without_weights_it_is_said() -> None:

@@ -10,10 +10,10 @@ from ffpipe.pipeline.serving.batches import State, Store, Upload, new_id
 from ffpipe.pipeline.serving.refusal import Refused
 
 
-def make_store(home: Path, said: list[str] | None = None) -> Store:
+def make_store(home: Path, said: list[str] | None = None, keep: bool = False) -> Store:
     store = Store(home / "serve")
     store.prepare()
-    store.load((said if said is not None else []).append)
+    store.load((said if said is not None else []).append, keep)
     return store
 
 
@@ -34,6 +34,16 @@ def test_a_restart_finds_batches_as_they_were_and_lets_the_interrupted_one_wait_
     assert found == {name: State.QUEUED if s is State.RUNNING else s for name, s in before.items()}
 
 
+def test_what_a_killed_server_had_not_deleted_yet_is_deleted_at_a_restart(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    fill(store, State.DONE)
+    (kept,) = make_store(tmp_path, keep=True).all()
+    assert kept.kept and store.uploads(kept).exists()
+    for _ in range(2):
+        (gone,) = make_store(tmp_path).all()
+        assert not gone.kept and not store.uploads(gone).exists() and gone.state is State.DONE
+
+
 def test_what_was_never_sent_whole_is_deleted_at_a_restart(tmp_path: Path) -> None:
     name = fill(make_store(tmp_path), State.OPEN)
     said: list[str] = []
@@ -46,7 +56,7 @@ def test_names_are_data_whatever_they_are(tmp_path: Path) -> None:
     names = tuple(name.decode("utf-8", "surrogateescape") for name in NAMES)
     store = make_store(tmp_path)
     fill(store, State.DONE, names)
-    (batch,) = make_store(tmp_path).all()
+    (batch,) = make_store(tmp_path, keep=True).all()
     assert tuple(upload.name for upload in batch.uploads) == names
     assert all(one["name"].isprintable() for one in batch.shown()["uploads"])
     stored = {path.name for path in store.uploads(batch).iterdir()}

@@ -41,6 +41,27 @@ def test_batches_are_scored_one_after_the_other_in_the_order_of_their_start(tmp_
     assert (again.state, again.kept, again.summary) == (State.DONE, False, "2 inputs")
 
 
+def test_an_error_that_nobody_foresaw_costs_its_batch_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site(tmp_path, target=runner_targets.finish)
+    first, second = filled(site), filled(site)
+    run = site.queue._run
+
+    def failing(batch: Batch, order: object) -> object:
+        if batch is first:
+            raise OSError(11, "Resource temporarily unavailable")
+        return run(batch, order)
+
+    monkeypatch.setattr(site.queue, "_run", failing)
+    for batch in (first, second):
+        site.queue.put(batch)
+    with site.queue:
+        assert reached(second, State.DONE)
+    assert first.state is State.FAILED
+    assert first.error == "BlockingIOError: [Errno 11] Resource temporarily unavailable"
+
+
 @pytest.mark.slow
 def test_what_goes_wrong_costs_that_batch_alone(tmp_path: Path) -> None:
     site = make_site(tmp_path, target=runner_targets.fail)
