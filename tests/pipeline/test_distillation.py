@@ -192,6 +192,7 @@ def test_the_teacher_sees_its_own_quality_of_the_same_faces(workspace, teacher, 
         assert (sharp != student).any()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_ends_the_same(workspace, teacher, monkeypatch):
     whole = run(workspace, quality="c40", teacher=teacher, run="whole", epochs=3)
     monkeypatch.setattr(training_job, "SAVE_SECONDS", 0.0)
@@ -212,6 +213,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(workspace, teacher, monkey
     assert load(result.directory).model_id == load(whole.directory).model_id
 
 
+@pytest.mark.slow
 def test_another_teacher_is_another_run(workspace, teacher, other):
 
     def interrupt(done, total, text):
@@ -386,6 +388,7 @@ def test_a_teacher_of_no_quality_is_refused(tmp_path, workspace):
         run(workspace, quality="c40", teacher=plain)
 
 
+@pytest.mark.slow
 def test_faces_without_a_pair_are_counted_and_shown(tmp_path):
     """c0 lacks two of the training clips; pair ids are numbered from the third clip on."""
     root = tmp_path / "datasets" / "made"
@@ -408,6 +411,7 @@ def test_faces_without_a_pair_are_counted_and_shown(tmp_path):
     assert "8 faces without a pair" in (result.directory / "MODEL_CARD.md").read_text()
 
 
+@pytest.mark.slow
 def test_boxes_that_differ_are_no_pairs(tmp_path):
     root = tmp_path / "datasets" / "made"
     write_dataset(root, CLIPS, quality="c40", pairs="clip")

@@ -152,6 +152,7 @@ def test_an_interrupted_run_goes_on_by_the_same_command_and_ends_the_same(tmp_pa
     assert first == second
 
 
+@pytest.mark.slow
 def test_what_is_measured_on_training_faces_is_measured_once_and_kept(workspace, monkeypatch):
     measured: list[torch.Tensor] = []
 
@@ -261,6 +262,7 @@ def test_a_run_that_fails_before_its_first_step_leaves_nothing(workspace, monkey
     assert not (workspace.root / "models" / "tiny").exists()
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_its_model_and_its_cleaning_is_cleaned_by_the_same_command(
     workspace, monkeypatch
 ):
@@ -317,6 +319,7 @@ def test_pseudo_fakes_beside_labelled_ones_are_validated_on_those(workspace):
     assert result.metrics["validation"]["frame"]["auc"] is not None
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_with_blends_ends_like_one_that_was_not(tmp_path):
     for name in ("whole", "cut"):
         _reals(tmp_path / name)
@@ -360,6 +363,7 @@ def test_the_file_that_a_run_starts_from_is_named_by_its_hash(workspace, tmp_pat
     assert "pretrained_sha256" not in load(_train(workspace, epochs=1).directory).config["provenance"]
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_from_another_file_than_it_began_with(workspace, tmp_path, monkeypatch):
     monkeypatch.setitem(registry._DETECTORS, "tiny", Started)
     file = tmp_path / "start.safetensors"

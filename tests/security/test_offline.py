@@ -70,6 +70,7 @@ def test_the_log_does_note_what_is_looked_for(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_commands_make_no_socket_beyond_this_machine(tmp_path: Path) -> None:
     """Import, help, lists, the check-up, and a scoring by the local engine, whose decoding child has AF_UNIX alone."""
     clip = make_face_clip(tmp_path / "clip.mp4", seconds=0.4, seed=1)

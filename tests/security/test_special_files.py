@@ -150,6 +150,7 @@ os.execv(sys.executable, [sys.executable, "-m", "ffpipe", *sys.argv[1:]])
 """
 
 
+@pytest.mark.slow
 def test_files_and_folders_without_permission_are_rows(home: Path, tmp_path: Path) -> None:
     folder, named = tmp_path / "in", tmp_path / "named"
     for name in ("secret.mp4", "closed/a.mp4", "names only/a.mp4", "open.mp4"):

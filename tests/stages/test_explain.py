@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ffpipe.models import detector_info
 from ffpipe.models.detector import Detector, DetectorSpec
-from ffpipe.stages.explain import explain_face, gradcam, overlay
+from ffpipe.stages.explain import explain_face, gradcam, overlay, telling_layer
 from ffpipe.stages.infer import to_input
 
 SIZE = 16
@@ -287,14 +287,14 @@ def brightness(_: Detector, images: Tensor, __: Tensor) -> Tensor:
     return images.mean(1)
 
 
-#: Large backbones without a code path of their own, slow in sum.
-LARGE = ("xception", "efficientnet-b4", "resnet50", "faclue")
+#: One of one stream and one of two; the others take long in sum.
+QUICK = ("meso4", "sffb")
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name in LARGE else ())
+        pytest.param(name, marks=pytest.mark.slow if name not in QUICK else ())
         for name in CASES
         if detector_info(name).gradcam_layers
     ],
@@ -305,3 +305,31 @@ def test_a_map_changes_when_the_weights_are_randomised(name):
     assert unchanged == pytest.approx(1)
     assert max(randomised) < CHANGED
     assert min(correlations(*trained, brightness)) > CHANGED, "the check tells what ignores the weights"
+
+
+class TwoStreams(Detector):
+    """A stream that never speaks for fake, and one that does where there is red."""
+
+    spec = DetectorSpec(
+        name="two", summary="", paper="", input_size=64, gradcam_layers=("mute.conv", "red.conv")
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mute, self.red = RedPatch(), RedPatch()
+
+    def forward(self, image: Tensor, sida: Tensor | None = None) -> Tensor:
+        silent = self.mute.conv(image).relu().mean((2, 3)) * torch.tensor([1.0, 0.0])
+        return self.red(image) + silent
+
+
+def test_the_layer_that_tells_is_the_first_whose_map_is_not_empty() -> None:
+    loaded = SimpleNamespace(model=TwoStreams().eval())
+    red, sida = np.zeros((64, 64, 3), np.uint8), np.zeros(2304, np.float32)
+    assert telling_layer(loaded, red, sida) == "mute.conv"  # nothing speaks for anything
+    red[:32, :32, 0] = 255
+    assert not explain_face(loaded, red, sida, "mute.conv").any()
+    assert telling_layer(loaded, red, sida) == "red.conv"
+    assert telling_layer(loaded, red, sida, target="real") == "mute.conv"
+    loaded.model.spec = DetectorSpec(name="none", summary="", paper="", input_size=64)
+    assert telling_layer(loaded, red, sida) == ""

@@ -156,6 +156,7 @@ def test_evaluations_of_other_media_are_refused(workspace: Workspace) -> None:
         judge([RUNS[0], "tiny/nothing"], workspace)
 
 
+@pytest.mark.slow
 def test_a_split_file_is_known_by_what_it_says_wherever_it_lies(workspace: Workspace, tmp_path: Path) -> None:
     media = [m for m in labelled_media(workspace.dataset("made")) if m.split is Split.TEST]
     rows = "".join(f"{m.path},val\n" for m in media)

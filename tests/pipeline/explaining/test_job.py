@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from calibrations import calibrated
 from media import make_clip, make_face_clip, make_text, make_variable_rate
 from names import NAMES
 from PIL import Image
@@ -364,3 +365,19 @@ def test_a_real_clip_is_shown(clips, home, weights):
 def _any_frames(path):
     with av.open(str(path)) as container:
         return [(frame.time, None) for frame in container.decode(video=0)]
+
+
+def test_scores_are_read_by_the_calibration_as_score_reads_them(home, clip, capsys):
+    weights = make_tiny_weights(home / "calibrated")
+    calibration = calibrated(weights)
+    said = []
+    shown = show(clip.path, home, weights, "read", said, prior=0.01, video=False, faces="none")
+    assert shown.row.log10_likelihood_ratio == calibration.log10_likelihood_ratio(shown.row.score)
+    assert shown.provenance["calibration"] == calibration.id
+    assert any(line.startswith("calibrated (") and line.endswith("prior 0.01") for line in said)
+    told = shown.to_json()
+    assert told["posterior"] == calibration.posterior(shown.row.score, 0.01)
+    given = ["explain", str(clip.path), "--weights", str(weights), "--workspace", str(home / "ws"),
+             "--out", str(home / "console"), "--frames", "2", "--no-video", "--faces", "none"]  # fmt: skip
+    assert cli.run(given) == 0
+    assert "log10 LR" in capsys.readouterr().err

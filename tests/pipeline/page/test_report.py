@@ -141,3 +141,20 @@ def test_the_provenance_is_read_back() -> None:
     assert "</pre><script>" in parse(page).one("dl").text
     with pytest.raises(ValueError):
         provenance_in("<html></html>")
+
+
+def test_a_posterior_stands_on_the_page_with_its_prior_and_whole_pictures_are_no_faces() -> None:
+    row = report_row(log10_likelihood_ratio=1.0, probability=0.9, posterior=0.09)
+    told = {**PROVENANCE, "calibration": "abc", "configuration": {"prior": 0.01}}
+    text = parse(page_of([row], told)).text
+    assert "that of every file was 0.01" in text
+    assert "that of every file was" not in parse(page_of([row], {**told, "configuration": {}})).text
+    assert "The scores are uncalibrated" not in parse(page_of([report_row()], told)).text
+    whole = parse(page_of([row], {**told, "kind": "whole"})).text
+    assert "Pictures were looked at whole" in whole and "Only faces were looked at" not in whole
+
+
+def test_content_credentials_are_shown_apart_from_the_verdict() -> None:
+    page = parse(page_of([report_row(content_credentials='{"state": "valid"}')]))
+    (note,) = page.all("small", class_="credentials")
+    assert note.text == "Apart from the verdict: content credentials valid"

@@ -76,3 +76,16 @@ def test_rows_stand_the_gravest_first() -> None:
 )
 def test_durations_read_like_a_clock(seconds: float | None, words: str) -> None:
     assert clock(seconds) == words
+
+
+def test_content_credentials_stand_apart_from_the_reason() -> None:
+    row = shown(reason="because", content_credentials='{"state": "untrusted"}')
+    assert row.credentials == "content credentials intact, from a signer whom no trust list vouches for"
+    assert row.reason == "because"
+    assert shown(content_credentials='{"state": "absent"}').credentials == ""
+
+
+def test_a_row_that_the_calibration_does_not_cover_is_not_called_uncalibrated() -> None:
+    (row,) = tables.text_rows(to_table("report", [report_row()]))
+    assert page_row(row, {}).calibrated == (texts.UNCALIBRATED,)
+    assert page_row(row, {}, calibrated=True).calibrated == (texts.NOT_COVERED,)

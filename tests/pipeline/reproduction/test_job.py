@@ -222,6 +222,7 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(
     assert not (workspace.root / "reproductions").exists()
 
 
+@pytest.mark.slow
 def test_the_command_prints_each_figure_and_what_may_be_said(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

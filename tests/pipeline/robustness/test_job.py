@@ -112,6 +112,7 @@ def test_files_say_the_same_as_the_result(result):
         assert b"<svg" in (folder / f"{name}.svg").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_run_measures_the_same_and_is_another_opening(run, workspace, result):
     before = len(read_openings(run))
     again = measure(run, workspace, perturb=("noise=255",))
@@ -128,6 +129,7 @@ def test_fewer_faces_are_taken_of_every_video(run, workspace):
     assert few.controls == []
 
 
+@pytest.mark.slow
 def test_on_the_train_split_nothing_is_fitted_and_nothing_logged(run, workspace):
     before = len(read_openings(run))
     said: list[str] = []
@@ -138,6 +140,7 @@ def test_on_the_train_split_nothing_is_fitted_and_nothing_logged(run, workspace)
     assert any("trained on" in line for line in said)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_is_one_opening(run, workspace, monkeypatch):
     asked = {"perturb": ("jpeg=90,20",), "controls": False}
     whole = measure(run, workspace, **asked)
