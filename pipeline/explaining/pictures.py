@@ -98,7 +98,8 @@ class Drawer:
     def _title(self, track: TrackRecord, rule: str) -> str:
         return (
             f"Track {track.track_id}, {time_text(track.first_pts_seconds)} to {time_text(track.last_pts_seconds)}: "
-            f"{track.n_faces} face{'s' * (track.n_faces != 1)} scored, mean score {score_text(track.score)}. Shown: {rule}."
+            f"{track.n_faces} face{'s' * (track.n_faces != 1)} scored, mean score {score_text(track.score)}. "
+            f"Shown: {rule}."
         )
 
     def _below(self, title: str) -> str:

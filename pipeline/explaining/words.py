@@ -62,8 +62,8 @@ class Words:
             return f"No heat maps: {self.maps.detector} looks at statistics of the whole face, not at places in it."
         return (
             f"Heat map: Grad-CAM of layer {drawable(self.maps.layer or '')} for the class {self.maps.target}; "
-            "each is scaled to its own maximum, so strengths cannot be compared. An empty map: at this layer nothing in the face "
-            f"speaks for {self.maps.target}."
+            "each is scaled to its own maximum, so strengths cannot be compared. An empty map: at this layer "
+            f"nothing in the face speaks for {self.maps.target}."
         )
 
     @property
