@@ -21,8 +21,8 @@ from ffpipe.manifests.inputs import AnyPath, Inputs, collect
 from ffpipe.manifests.records import Entry, MediaRecord, ReportRow, Status
 from ffpipe.manifests.schemas import from_table, to_table
 from ffpipe.manifests.shards import ShardGroup
-from ffpipe.pipeline import log, output, plan, provenance, tables
-from ffpipe.pipeline.arithmetic_choice import choose, device_name
+from ffpipe.pipeline import log, plan, provenance, tables
+from ffpipe.pipeline.arithmetic_choice import device_name
 from ffpipe.pipeline.compiling import try_compiled
 from ffpipe.pipeline.config import ScoreConfig
 from ffpipe.pipeline.credentials import reader_for
@@ -32,6 +32,7 @@ from ffpipe.pipeline.hashing import Hashed
 from ffpipe.pipeline.medium import MediumReader, choices_line
 from ffpipe.pipeline.output import Advance, Say
 from ffpipe.pipeline.plan import MediumItem
+from ffpipe.pipeline.readings import arithmetic_for, model_facts, reading_for
 from ffpipe.pipeline.scoring import (
     BEST_KEPT,
     WORST_KEPT,
@@ -55,8 +56,6 @@ from ffpipe.stages.quality import OPEN, QualityGate
 _RUN_DIGITS = 12
 #: Tables that are written beside the report.
 BESIDE = ("tracks", "scores")
-#: Where timings of arithmetics are remembered, in the workspace.
-_TIMINGS = "arithmetic.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,20 +256,6 @@ def prepare(config: ScoreConfig, workspace: Workspace, out: Path | None, say: Sa
     return job
 
 
-def arithmetic_for(asked: str, workspace: Workspace, weights: Weights, device: str, say: Say) -> Arithmetic:
-    """The arithmetic that weights are scored with on a device, said with its reason; `asked` may be "auto"."""
-    arithmetic, reason = choose(
-        asked,
-        weights.loaded.config,
-        weights.loaded.model,
-        torch.device(device),
-        weights.model_id,
-        workspace.root / _TIMINGS,
-    )
-    say(f"arithmetic: {arithmetic.name} ({reason})")
-    return arithmetic
-
-
 def _collect(
     paths: Sequence[AnyPath], config: ScoreConfig, workspace: Workspace, out: Path | None, say: Say
 ) -> Inputs:
@@ -333,52 +318,6 @@ def _bind(
     place_facts = {"run": run, "weights": str(weights.loaded.directory)}
     facts = {"configuration": configuration, "provenance": {**origin, **place_facts}}
     return shards.root, bind_job(shards.root, digest, facts, "write to another --out")
-
-
-def model_facts(weights: Weights, calibration: Calibration | None) -> dict[str, Any]:
-    """What a provenance says of the weights: which they are, and what their scores are judged by."""
-    return {
-        "detector": weights.loaded.config["detector"],
-        "sha256": weights.model_id,
-        "crop_fingerprint": weights.crop.fingerprint(),
-        "thresholds": weights.thresholds.to_json(),
-        **({"reference": weights.reference.id} if weights.reference else {}),
-        "calibration": calibration.facts() if calibration else None,
-    }
-
-
-def reading_for(config: ScoreConfig, weights: Weights, kind: Kind, say: Say) -> Reading:
-    """How scores of pictures of a kind are read, which is said.
-
-    Raises UsageError for a prior without a calibration.
-    """
-    calibration = weights.calibration_for(weights.inputs(kind))
-    if calibration is not None and config.min_faces != Rule().min_faces:
-        if config.prior is not None:
-            raise UsageError(
-                f"--prior {config.prior:g}: with --min-faces {config.min_faces} nothing is calibrated"
-            )
-        say(f"the calibration is not used: it was made with --min-faces {Rule().min_faces}")
-        return Reading()
-    say(_calibration_line(weights, calibration, config.prior))
-    return Reading(calibration, config.prior)
-
-
-def _calibration_line(weights: Weights, calibration: Calibration | None, prior: float | None) -> str:
-    """Whether scores can be read as likelihood ratios. Raises UsageError for a prior without a calibration."""
-    if calibration is not None:
-        return output.calibration_line(calibration.facts(), prior)
-    other = (
-        "; the calibration of these weights is of faces that were cut otherwise"
-        if weights.calibration
-        else ""
-    )
-    if prior is not None:
-        raise UsageError(
-            f"--prior {prior:g}: a posterior needs calibrated weights, and these are not{other}; "
-            f"`ffpipe calibrate {weights.loaded.directory}` does that"
-        )
-    return f"{output.calibration_line(None)}{other}"
 
 
 def known_rows(rows: Iterable[ReportRow], made: Collection[str]) -> dict[str, ReportRow]:

@@ -25,7 +25,7 @@ from ffpipe.pipeline.config import CalibrateConfig
 from ffpipe.pipeline.evaluation.parts import EvaluationFolder
 from ffpipe.pipeline.evaluation.scores import score_media
 from ffpipe.pipeline.output import Advance, Say
-from ffpipe.pipeline.score import arithmetic_for
+from ffpipe.pipeline.readings import arithmetic_for
 from ffpipe.pipeline.weights import Weights, find_run
 from ffpipe.pipeline.workspace import Workspace
 from ffpipe.stages.calibration import Calibration, Scope, groups_of_classes

@@ -17,7 +17,7 @@ from ffpipe.pipeline.evaluation.media import ChosenMedia, check_media, choose_sp
 from ffpipe.pipeline.evaluation.openings import open_test
 from ffpipe.pipeline.evaluation.parts import EvaluationFolder
 from ffpipe.pipeline.output import Say
-from ffpipe.pipeline.score import arithmetic_for
+from ffpipe.pipeline.readings import arithmetic_for
 from ffpipe.pipeline.stored_media import data_digest
 from ffpipe.pipeline.weights import Weights
 from ffpipe.pipeline.workspace import Workspace

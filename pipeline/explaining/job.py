@@ -25,7 +25,8 @@ from ffpipe.pipeline.hashing import Hashed
 from ffpipe.pipeline.medium import choices_line
 from ffpipe.pipeline.output import Say
 from ffpipe.pipeline.plan import MediumItem
-from ffpipe.pipeline.score import ScoreJob, arithmetic_for, model_facts, reading_for
+from ffpipe.pipeline.readings import arithmetic_for, model_facts, reading_for
+from ffpipe.pipeline.score import ScoreJob
 from ffpipe.pipeline.scoring import ScoredMedium, Stamp
 from ffpipe.pipeline.weights import Weights, choose_run
 from ffpipe.pipeline.workspace import Workspace, name_for
